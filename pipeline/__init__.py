@@ -1,0 +1,1 @@
+"""Recipes, plans, the engine, run folders and the command line."""

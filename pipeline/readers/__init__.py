@@ -1,0 +1,1 @@
+"""Readers: files of one format each, to batches of documents."""

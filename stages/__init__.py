@@ -1,0 +1,1 @@
+"""The stages: what can be done to documents."""

@@ -1,0 +1,51 @@
+"""Deduplicators: corpus stages that find documents which repeat one another and keep one of each cluster.
+
+What is common to them (exchange of rows by key, verification, clusters, keepers, ledger) is the engine's work; a
+deduplicator says which rows a batch emits, and how similar two documents are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from gristmill.stages.stage import Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from gristmill.stages.documents import Batch
+
+
+class Deduplicator(Stage):
+    """A corpus stage that removes all but one of each cluster of documents."""
+
+    keep: Literal["longest", "first"] = "longest"
+    """Which document of a cluster stays: the one with the most characters (then the first address), or the first address."""
+
+    @property
+    def rule(self) -> str:
+        """Drop reason in the ledger."""
+        return "duplicate"
+
+    @property
+    def least_similarity(self) -> float | None:
+        """Similarity that a candidate pair must reach to count; None: candidates count as they are."""
+        return None
+
+    def emit(self, batch: Batch) -> pa.Table:
+        """Rows that bring documents together which may repeat one another.
+
+        Returns:
+            Columns `key` uint64, `check` uint64 (rows meet when both are equal), `row` int64 (of the batch);
+            any number of rows a document, in any order.
+        """
+        raise NotImplementedError(f"{type(self).__name__} emits no rows")
+
+    def sketches(self, batch: Batch) -> pa.ListArray | None:
+        """What `similarity` compares, list<uint64> a document; None where equal keys mean similarity 1."""
+        return None
+
+    def similarity(self, left: pa.ListArray, right: pa.ListArray) -> np.ndarray:
+        """Similarity of pairs of sketches, float64 of shape (n_pairs,)."""
+        raise NotImplementedError(f"{type(self).__name__} compares nothing")

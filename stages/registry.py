@@ -1,0 +1,37 @@
+"""The stages by name. Importing this module imports no stage."""
+
+from importlib import import_module
+
+from gristmill.stages.stage import Stage
+
+STAGES: dict[str, str] = {
+    "url_filter": "gristmill.stages.url_filter:UrlFilter",
+    "extract": "gristmill.stages.extract:Extract",
+    "language": "gristmill.stages.language:Language",
+    "gopher_quality": "gristmill.stages.gopher_quality:GopherQuality",
+    "gopher_repetition": "gristmill.stages.gopher_repetition:GopherRepetition",
+    "exact": "gristmill.stages.exact:Exact",
+    "minhash": "gristmill.stages.minhash:MinHash",
+}
+"""Name in recipes -> `module:Class`."""
+
+
+def stage_class(name: str) -> type[Stage]:
+    """Find a stage by its name, or a user's own by `module:Class`.
+
+    Raises:
+        KeyError: no stage has this name.
+        ImportError: the user's module cannot be imported, or has no such class.
+        TypeError: the user's class is no `Stage`.
+    """
+    target = STAGES.get(name, name if ":" in name else None)
+    if target is None:
+        raise KeyError(name)
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except AttributeError as error:
+        raise ImportError(f"module {module} has no class {attribute}") from error
+    if not (isinstance(found, type) and issubclass(found, Stage)):
+        raise TypeError(f"{name} is no gristmill.stages.stage.Stage")
+    return found

@@ -1,0 +1,40 @@
+"""What every stage has in common: settings, a name in the recipe, what it needs, and how it is made ready."""
+
+from typing import ClassVar, Literal
+
+from gristmill.stages.settings import Settings
+
+
+class StageUnavailable(Exception):
+    """The stage itself cannot work here (a module or model is missing); the message says what to install or fetch.
+
+    Never raised for a bad document: the run stops with this message and exit status 2.
+    """
+
+
+class Stage(Settings):
+    """Something that can be done to documents. Its fields are its settings; its docstring is its help."""
+
+    kind: ClassVar[str] = ""
+    """Name in recipes and on the command line, e.g. `gopher_quality`; set by each stage."""
+    needs: ClassVar[Literal["text", "html", "url"]] = "text"
+    """What the documents must carry: `url` works before and after extraction, `text` only after, `html` only before."""
+
+    name: str | None = None
+    """Name of this step in the recipe, its ledger and its funnel; the stage's own name unless given."""
+
+    @property
+    def label(self) -> str:
+        """Name of the step: `name` where given, else the stage's own."""
+        return self.name or self.kind
+
+    def set_up(self) -> None:
+        """Load what the stage works with (modules, model files); called on each worker before the first document.
+
+        Raises:
+            StageUnavailable: something is missing; the message says what to do.
+        """
+
+    def code(self) -> list[str]:
+        """Modules beside the stage's own whose source decides what it computes (for the reuse of finished work)."""
+        return []

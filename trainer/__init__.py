@@ -1,0 +1,1 @@
+"""The trainer: token shards to a model."""
