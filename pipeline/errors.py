@@ -1,0 +1,9 @@
+"""What can end a command, and with which exit status."""
+
+
+class UserError(Exception):
+    """The user's mistake; the message says where, what is there, and what would be right. Exit status 2."""
+
+
+class GuardrailStop(Exception):
+    """A stage removed more than its guardrail allows; the message says what was found. Exit status 3."""
