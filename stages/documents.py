@@ -44,6 +44,14 @@ class Batch:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    def with_table(self, table: pa.Table) -> Batch:
+        """The same documents with other columns beside an unchanged `text`; what has been computed stays."""
+        batch = Batch(table)
+        batch._signals = self._signals
+        if "features" in self.__dict__:
+            batch.__dict__["features"] = self.features
+        return batch
+
     @cached_property
     def features(self) -> TextFeatures:
         """Word, line and n-gram positions of the texts, each computed when first asked for."""

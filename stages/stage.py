@@ -20,8 +20,14 @@ class Stage(Settings):
     needs: ClassVar[Literal["text", "html", "url"]] = "text"
     """What the documents must carry: `url` works before and after extraction, `text` only after, `html` only before."""
 
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Installed distributions whose version decides what the stage computes."""
+
     name: str | None = None
     """Name of this step in the recipe, its ledger and its funnel; the stage's own name unless given."""
+
+    checkpoint: bool = False
+    """Keep the documents as they are after this step, so that a change of a later step starts from here."""
 
     @property
     def label(self) -> str:
