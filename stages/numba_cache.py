@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
@@ -44,7 +44,7 @@ def cache_folder(sources: list[Path]) -> Path:
     Numba alone looks only at the file of the function itself: after a change in a helper of another module it would go on
     using the old code.
     """
-    import llvmlite.binding
+    import llvmlite.binding  # type: ignore[import-untyped]
     import numba
 
     digest = hashlib.sha256()
@@ -71,7 +71,7 @@ def _use_cache_folder() -> None:
     import numba
 
     os.environ["NUMBA_CACHE_DIR"] = folder
-    numba.config.CACHE_DIR = folder
+    numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
 
 
 _use_cache_folder()
@@ -93,7 +93,7 @@ def njit(signature: str | list[str], *, fastmath: bool = False, inline: bool = F
 
     def compiled(kernel: Kernel) -> Kernel:
         decorator = numba.njit(signature, cache=True, nogil=True, boundscheck=False, fastmath=fastmath, forceinline=inline)
-        result: Kernel = decorator(kernel)
-        return result
+        result: Any = decorator(kernel)
+        return cast(Kernel, result)
 
     return compiled
