@@ -74,6 +74,8 @@ class Verdict:
     """For each rule the values of its signal, float64 of shape (n_documents,)."""
     failed: np.ndarray
     """bool of shape (n_rules, n_documents)."""
+    signals: dict[str, np.ndarray] = field(default_factory=dict)
+    """All that was measured, also signals that no rule bounds; float64 of shape (n_documents,) each."""
 
     @property
     def kept(self) -> np.ndarray:
@@ -134,4 +136,4 @@ class Filter(Stage):
         failed = np.zeros((len(rules), len(batch)), dtype=bool)
         for index, rule in enumerate(rules):
             failed[index] = rule.failed(values[index])
-        return Verdict(rules, values, failed)
+        return Verdict(rules, values, failed, signals)
