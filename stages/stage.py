@@ -44,3 +44,11 @@ class Stage(Settings):
     def code(self) -> list[str]:
         """Modules beside the stage's own whose source decides what it computes (for the reuse of finished work)."""
         return []
+
+    def files(self) -> list[str]:
+        """Files (word lists, models) whose content decides what it computes, for the reuse of finished work.
+
+        Raises:
+            StageUnavailable: one is missing.
+        """
+        return []
