@@ -1,0 +1,144 @@
+"""A chain of per-document stages over one batch: who stays, who leaves and why, and what was measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gristmill.pipeline.counts import Counts, count, text_bytes, whitespace_words
+from gristmill.pipeline.ledger import removal_rows
+from gristmill.stages.documents import DOCUMENTS, Batch
+from gristmill.stages.editor import Editor
+from gristmill.stages.filter import Filter, Verdict
+from gristmill.stages.stage import Stage
+
+
+@dataclass
+class Outcome:
+    """What a chain made of a batch."""
+
+    documents: pa.Table
+    """The documents that stay, in their order."""
+    removed: dict[str, pa.Table] = field(default_factory=dict)
+    """Ledger rows by stage label."""
+    signals: list[pa.Table] = field(default_factory=list)
+    """One table a text version: id, source, then `<stage>.<signal>`; a row for each document that had this version."""
+    counts: dict[str, Counts] = field(default_factory=dict)
+    """Counts by stage label."""
+
+
+def text_versions(stages: tuple[Stage, ...]) -> int:
+    """How many text versions a chain measures: runs of filters, the first before any editor."""
+    return sum(1 for is_filter, _ in groupby(stages, key=lambda stage: isinstance(stage, Filter)) if is_filter)
+
+
+def run_chain(documents: pa.Table, stages: tuple[Stage, ...]) -> Outcome:
+    """Take a batch of one source through per-document stages (filters and editors) in their order.
+
+    All filters between two editors measure all documents that came out of the first of them, also those that one of
+    them removes: so a changed threshold can be judged later from the stored signals.
+    """
+    outcome = Outcome(documents)
+    for is_filter, run in groupby(stages, key=lambda stage: isinstance(stage, Filter)):
+        if is_filter:
+            _run_filters(outcome, [stage for stage in run if isinstance(stage, Filter)])
+        else:
+            for stage in run:
+                if not isinstance(stage, Editor):
+                    raise TypeError(f"{stage.label} is neither a filter nor an editor")
+                _run_editor(outcome, stage)
+    return outcome
+
+
+def _words(documents: pa.Table) -> np.ndarray | None:
+    return None if "html" in documents.column_names else whitespace_words(documents["text"])
+
+
+def _run_filters(outcome: Outcome, filters: list[Filter]) -> None:
+    batch = Batch(outcome.documents)
+    sizes, words = text_bytes(batch.table), _words(batch.table)
+    alive = np.ones(len(batch), dtype=bool)
+    removed_at: list[tuple[Filter, Verdict, np.ndarray]] = []
+    columns: dict[str, np.ndarray] = {}
+    for stage in filters:
+        verdict = stage.judge(batch)
+        columns |= {f"{stage.label}.{name}": values for name, values in verdict.signals.items()}
+        before, alive = alive, alive & verdict.kept
+        dropped = np.flatnonzero(before & ~alive)
+        first = verdict.first_failed
+        rules = Counter(verdict.rules[index].name for index in first[dropped])
+        outcome.counts[stage.label] = count(
+            sizes[before], None if words is None else words[before], alive[before], dict(rules)
+        )
+        removed_at.append((stage, verdict, dropped))
+        batch = stage.annotate(batch)
+    for stage, verdict, dropped in removed_at:
+        outcome.removed[stage.label] = _filter_removals(batch, stage, verdict, dropped)
+    if columns:
+        table = pa.table({"id": batch.table["id"], "source": batch.table["source"]})
+        for name, values in columns.items():
+            table = table.append_column(pa.field(name, pa.float64()), pa.array(values, pa.float64(), from_pandas=True))
+        outcome.signals.append(table)
+    outcome.documents = batch.table.filter(pa.array(alive))
+
+
+def _filter_removals(batch: Batch, stage: Filter, verdict: Verdict, rows: np.ndarray) -> pa.Table:
+    first = verdict.first_failed[rows]
+    details: list[str | None] = [None] * len(rows)
+    for index in np.unique(first):
+        places = np.flatnonzero(first == index)
+        for place, detail in zip(places, stage.details(batch, verdict.rules[index], rows[places]), strict=True):
+            details[place] = detail
+    every = stage.evaluate == "all"
+    return removal_rows(
+        _without_html(batch.table).take(pa.array(rows)),
+        stage.label,
+        rules=[verdict.rules[index].name for index in first],
+        values=[float(verdict.values[index][row]) for index, row in zip(first, rows, strict=True)],
+        thresholds=[verdict.rules[index].threshold for index in first],
+        details=details,
+        failed_rules=[
+            [rule.name for rule, failed in zip(verdict.rules, verdict.failed[:, row], strict=True) if failed] if every else None
+            for row in rows
+        ],
+    )
+
+
+def _run_editor(outcome: Outcome, stage: Editor) -> None:
+    batch = Batch(outcome.documents)
+    sizes, words = text_bytes(batch.table), _words(batch.table)
+    edited = stage.edit(batch)
+    table = edited.table
+    if table.num_rows != len(batch):
+        raise ValueError(f"{stage.label} made {table.num_rows} documents of {len(batch)}; one document stays one document")
+    alive = np.ones(len(batch), dtype=bool)
+    alive[[loss.row for loss in edited.losses]] = False
+    changed = pc.not_equal(table["text"].combine_chunks(), batch.table["text"].combine_chunks()).to_numpy(zero_copy_only=False)
+    outcome.counts[stage.label] = count(
+        sizes,
+        words,
+        alive,
+        dict(Counter(loss.rule for loss in edited.losses)),
+        edited=int((changed & alive).sum()),
+        sizes_kept=text_bytes(table),
+        words_kept=_words(table),
+    )
+    lost = sorted(edited.losses, key=lambda loss: loss.row)
+    outcome.removed[stage.label] = removal_rows(
+        _without_html(batch.table).take(pa.array([loss.row for loss in lost], pa.int64())),
+        stage.label,
+        rules=[loss.rule for loss in lost],
+        values=[loss.value for loss in lost],
+        thresholds=[loss.threshold for loss in lost],
+        details=[loss.detail for loss in lost],
+    )
+    outcome.documents = table.filter(pa.array(alive))
+
+
+def _without_html(documents: pa.Table) -> pa.Table:
+    return documents.select([name for name in DOCUMENTS.names if name in documents.column_names])

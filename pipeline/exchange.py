@@ -1,0 +1,146 @@
+"""Rows change hands between tasks: each emitting task writes one file, sorted by destination and key; readers merge by range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill.pipeline.storage import Storage
+from gristmill.pipeline.tables import StreamWriter
+
+BATCH_ROWS = 32_768
+"""Rows that a reader holds of each file while it merges."""
+
+
+def key_ranges(keys: np.ndarray, ranges: int) -> np.ndarray:
+    """Range of each uint64 key when all keys are cut into equal ranges; ascending with the key; int64."""
+    return ((keys >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32)).astype(np.int64)
+
+
+def sort_order(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
+    """Row order by several columns (numbers), the first one counting most."""
+    return np.lexsort([table[name].to_numpy() for name in reversed(columns)])
+
+
+def write_exchange(
+    work: Storage, name: str, rows: pa.Table, destinations: np.ndarray, order: Sequence[str]
+) -> dict[str, Any] | None:
+    """Write rows so that each destination's can be read alone.
+
+    Args:
+        rows: what to send.
+        destinations: int64 of shape (n_rows,).
+        order: number columns by which each destination's rows are sorted.
+
+    Returns:
+        Manifest entry of the file with `ranges` {destination: [first batch, stop batch, rows]}; None without rows.
+    """
+    if rows.num_rows == 0:
+        return None
+    permutation = np.lexsort([*(rows[column].to_numpy() for column in reversed(order)), destinations])
+    rows = rows.take(pa.array(permutation)).combine_chunks()
+    destinations = destinations[permutation]
+    writer = StreamWriter(work, name, rows.schema)
+    ranges: dict[str, list[int]] = {}
+    cuts = np.flatnonzero(np.diff(destinations)) + 1
+    for begin, end in zip([0, *cuts], [*cuts, len(destinations)], strict=True):
+        first = writer.batches
+        for start in range(begin, end, BATCH_ROWS):
+            writer.write(rows.slice(start, min(BATCH_ROWS, end - start)))
+        ranges[str(int(destinations[begin]))] = [first, writer.batches, int(end - begin)]
+    return writer.close() | {"ranges": ranges}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Rows for one destination in one exchange file."""
+
+    file: str
+    first: int
+    stop: int
+    rows: int
+
+
+def sent_to(entries: Sequence[dict[str, Any] | None], destination: int) -> list[Sent]:
+    """Where the rows for a destination lie in exchange files, in the order of the files."""
+    found = []
+    for entry in entries:
+        if entry is not None and (place := entry["ranges"].get(str(destination))) is not None:
+            found.append(Sent(entry["file"], *place))
+    return found
+
+
+def destinations(entries: Sequence[dict[str, Any] | None]) -> list[int]:
+    """All destinations that any of the files has rows for, ascending."""
+    return sorted({int(name) for entry in entries if entry is not None for name in entry["ranges"]})
+
+
+class _Cursor:
+    """Reads the batches of one exchange file one at a time."""
+
+    def __init__(self, work: Storage, sent: Sent) -> None:
+        self._work, self._sent = work, sent
+        self._next = sent.first
+        self.held: pa.Table | None = None
+        self.advance()
+
+    def advance(self) -> None:
+        """Hold the next batch, or nothing at the end."""
+        self.held = None
+        if self._next < self._sent.stop:
+            # opened anew for each batch: with thousands of files no more than one is ever open
+            with self._work.open(self._sent.file) as file, pa.PythonFile(file, mode="r") as source:
+                self.held = pa.Table.from_batches([pa.ipc.open_file(source).get_batch(self._next)])
+            self._next += 1
+
+    @property
+    def more(self) -> bool:
+        """Whether batches follow the held one."""
+        return self._next < self._sent.stop
+
+
+def merged(work: Storage, sent: Sequence[Sent], order: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of one destination from all files, sorted by `order`, in pieces.
+
+    Memory: one batch of each file. A piece ends where the first of the held batches ends, so that what is yielded is
+    final; rows with equal values may be spread over pieces.
+    """
+    cursors = [_Cursor(work, one) for one in sent]
+    while any(cursor.held is not None for cursor in cursors):
+        held = [cursor for cursor in cursors if cursor.held is not None]
+        bound = min((_last(cursor.held, order) for cursor in held if cursor.more), default=None)
+        pieces = []
+        for cursor in held:
+            table = cursor.held
+            assert table is not None
+            inside = table.num_rows if bound is None else _rows_up_to(table, order, bound)
+            pieces.append(table.slice(0, inside))
+            rest = table.slice(inside)
+            if rest.num_rows:
+                cursor.held = rest
+            else:
+                cursor.advance()
+        piece = pa.concat_tables(pieces)
+        yield piece.take(pa.array(sort_order(piece, order)))
+
+
+def _last(table: pa.Table | None, order: Sequence[str]) -> tuple[Any, ...]:
+    assert table is not None
+    return tuple(table[name][table.num_rows - 1].as_py() for name in order)
+
+
+def _rows_up_to(table: pa.Table, order: Sequence[str], bound: tuple[Any, ...]) -> int:
+    """How many leading rows of a sorted table do not come after `bound`."""
+    low, high = 0, table.num_rows
+    columns = [table[name] for name in order]
+    while low < high:
+        middle = (low + high) // 2
+        if tuple(column[middle].as_py() for column in columns) <= bound:
+            low = middle + 1
+        else:
+            high = middle
+    return low

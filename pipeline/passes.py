@@ -1,0 +1,233 @@
+"""One pass: documents are read (from the input or from an earlier pass), taken through a chain, and written to the work folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill.pipeline.chain import run_chain
+from gristmill.pipeline.counts import Counts, add, count, text_bytes, whitespace_words
+from gristmill.pipeline.ledger import LEDGER, LedgerText, sample_hash, thin_texts
+from gristmill.pipeline.parts import Part, read_part
+from gristmill.pipeline.readers.reader import ReadBatch, ReadSettings, read
+from gristmill.pipeline.steps import Manifest
+from gristmill.pipeline.storage import Storage
+from gristmill.pipeline.tables import StreamWriter
+from gristmill.stages.stage import Stage
+
+READ = "read"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Records of one input file whose start lies in [start, stop)."""
+
+    fs: Any
+    path: str
+    file: str
+    start: int = 0
+    stop: int | None = None
+
+
+@dataclass(frozen=True)
+class PassSettings:
+    """What a pass does beside its chain."""
+
+    source: str
+    stages: tuple[Stage, ...]
+    ledger_text: LedgerText
+    chunk_bytes: int
+    """A new file of documents is begun after about so many bytes of content."""
+    first_version: int = 0
+    seed: int = 0
+    limit: int | None = None
+    """Records to read at most."""
+    sample: float | None = None
+    """Share of the records to read: those with the lowest keyed id hashes."""
+
+
+@dataclass
+class Writers:
+    """The files that one pass writes."""
+
+    work: Storage
+    prefix: str
+    settings: PassSettings
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    ledger: dict[str, list[pa.Table]] = field(default_factory=dict)
+    signals: dict[int, StreamWriter] = field(default_factory=dict)
+    _open: StreamWriter | None = None
+    _bytes: int = 0
+    _words: int = 0
+
+    def add_documents(self, table: pa.Table) -> None:
+        """Append documents; a full file is finished."""
+        if table.num_rows == 0:
+            return
+        if self._open is None:
+            self._open = StreamWriter(self.work, f"{self.prefix}.documents{len(self.documents)}.arrow", table.schema)
+        self._open.write(table)
+        self._bytes += int(text_bytes(table).sum())
+        self._words += 0 if "html" in table.column_names else int(whitespace_words(table["text"]).sum())
+        if self._bytes >= self.settings.chunk_bytes:
+            self._finish_documents()
+
+    def _finish_documents(self) -> None:
+        if self._open is not None:
+            self.documents.append(self._open.close() | {"bytes": self._bytes, "words": self._words})
+        self._open, self._bytes, self._words = None, 0, 0
+
+    def add_removals(self, stage: str, rows: pa.Table) -> None:
+        """Append ledger rows of a stage."""
+        self.ledger.setdefault(stage, []).append(thin_texts(rows, self.settings.ledger_text))
+
+    def add_signals(self, version: int, table: pa.Table) -> None:
+        """Append signals of a text version."""
+        if version not in self.signals:
+            self.signals[version] = StreamWriter(self.work, f"{self.prefix}.signals{version}.arrow", table.schema)
+        self.signals[version].write(table)
+
+    def finish(self) -> Manifest:
+        """Close all files and name them."""
+        self._finish_documents()
+        ledger = write_ledger(self.work, f"{self.prefix}.ledger.arrow", self.ledger, self.settings.ledger_text)
+        signals = [writer.close() | {"version": version} for version, writer in sorted(self.signals.items())]
+        return {
+            "files": [*self.documents, *([ledger] if ledger else []), *signals],
+            "documents": self.documents,
+            "ledger": ledger,
+            "signals": signals,
+        }
+
+
+def write_ledger(work: Storage, name: str, by_stage: dict[str, list[pa.Table]], keep: LedgerText) -> dict[str, Any] | None:
+    """Write ledger rows, one record batch a stage; `stages` of the entry says {label: [batch, rows]}."""
+    writer = StreamWriter(work, name, LEDGER)
+    stages: dict[str, list[int]] = {}
+    for stage, tables in by_stage.items():
+        rows = thin_texts(pa.concat_tables(tables), keep)
+        if rows.num_rows:
+            stages[stage] = [writer.batches, rows.num_rows]
+            writer.write(rows)
+    entry = writer.close()
+    if not stages:
+        work.delete(name)
+        return None
+    return entry | {"stages": stages}
+
+
+def read_pass(work: Storage, prefix: str, *, slices: list[Slice], read_settings: ReadSettings, settings: PassSettings) -> Manifest:
+    """Read input files and take the documents through the first chain of their source."""
+    writers = Writers(work, prefix, settings)
+    for stage in settings.stages:
+        stage.set_up()
+    counts: dict[str, Counts] = {}
+    other: dict[str, int] = {}
+    gaps = 0
+    for batch in _read_slices(slices, read_settings, settings):
+        for kind, number in batch.other_records.items():
+            other[kind] = other.get(kind, 0) + number
+        gaps += sum(1 for removal in batch.removals if not removal.is_record)
+        _count_reading(counts, writers, batch, settings.source)
+        _through(counts, writers, batch.documents, settings)
+    return writers.finish() | {"counts": counts, "other_records": other, "gaps": gaps}
+
+
+def part_pass(work: Storage, prefix: str, *, part: Part, settings: PassSettings) -> Manifest:
+    """Take the documents of a part through a later chain."""
+    writers = Writers(work, prefix, settings)
+    for stage in settings.stages:
+        stage.set_up()
+    counts: dict[str, Counts] = {}
+    for table, _ in read_part(work, part):
+        _through(counts, writers, table, settings)
+    return writers.finish() | {"counts": counts}
+
+
+def _through(counts: dict[str, Counts], writers: Writers, documents: pa.Table, settings: PassSettings) -> None:
+    outcome = run_chain(documents, settings.stages)
+    for stage, one in outcome.counts.items():
+        counts[stage] = add(counts.get(stage), one)
+    for stage, rows in outcome.removed.items():
+        writers.add_removals(stage, rows)
+    for index, table in enumerate(outcome.signals):
+        writers.add_signals(settings.first_version + index, table)
+    writers.add_documents(outcome.documents)
+
+
+@dataclass
+class _Named(ReadBatch):
+    file: str = ""
+
+
+def _read_slices(slices: list[Slice], read_settings: ReadSettings, settings: PassSettings) -> Iterator[_Named]:
+    left = settings.limit
+    for one in slices:
+        if left is not None and left <= 0:
+            return
+        for batch in read(one.fs, one.path, one.file, settings.source, one.start, one.stop, read_settings):
+            if settings.sample is not None:
+                batch = _sampled(batch, settings)
+            if left is not None:
+                batch = _first(batch, left)
+                left -= batch.documents.num_rows + sum(removal.is_record for removal in batch.removals)
+            yield _Named(batch.documents, batch.removals, batch.other_records, one.file)
+            if left is not None and left <= 0:
+                return
+
+
+def _sampled(batch: ReadBatch, settings: PassSettings) -> ReadBatch:
+    bound = int((settings.sample or 0) * 2**64)
+    ids = batch.documents["id"].to_pylist()
+    chosen = np.array([sample_hash(identifier, settings.seed) < bound for identifier in ids], dtype=bool)
+    removals = [one for one in batch.removals if not one.is_record or sample_hash(one.id, settings.seed) < bound]
+    return ReadBatch(batch.documents.filter(pa.array(chosen)), removals, batch.other_records)
+
+
+def _first(batch: ReadBatch, most: int) -> ReadBatch:
+    """The first records of a batch, in the order of their places."""
+    places = [*batch.documents["position"].to_pylist(), *(one.position for one in batch.removals if one.is_record)]
+    if len(places) <= most:
+        return batch
+    bound = sorted(places)[most]
+    inside = pa.compute.less(batch.documents["position"], bound)
+    return ReadBatch(batch.documents.filter(inside), [one for one in batch.removals if one.position < bound], batch.other_records)
+
+
+def _count_reading(counts: dict[str, Counts], writers: Writers, batch: _Named, source: str) -> None:
+    """Count what was read, damage included: a gap goes in and is removed, so that in = kept + removed holds for it too."""
+    removals = batch.removals
+    sizes = np.concatenate([text_bytes(batch.documents), np.array([one.bytes for one in removals], dtype=np.int64)])
+    kept = np.arange(len(sizes)) < batch.documents.num_rows
+    rules: dict[str, int] = {}
+    for one in removals:
+        rules[one.rule] = rules.get(one.rule, 0) + 1
+    words = None
+    if "html" not in batch.documents.column_names:
+        words = np.concatenate([whitespace_words(batch.documents["text"]), np.zeros(len(removals), dtype=np.int64)])
+    counts[READ] = add(counts.get(READ), count(sizes, words, kept, rules))
+    if removals:
+        writers.add_removals(READ, _read_removals(batch, source))
+
+
+def _read_removals(batch: _Named, source: str) -> pa.Table:
+    removals = batch.removals
+    columns = {
+        "id": [one.id for one in removals],
+        "source": [source] * len(removals),
+        "file": [batch.file] * len(removals),
+        "position": [one.position for one in removals],
+        "url": [one.url for one in removals],
+        "stage": [READ] * len(removals),
+        "rule": [one.rule for one in removals],
+        "value": [one.value for one in removals],
+        "threshold": [one.threshold for one in removals],
+        "detail": [one.detail for one in removals],
+    }
+    arrays = [pa.array(columns[name], LEDGER.field(name).type) if name in columns else pa.nulls(len(removals), LEDGER.field(name).type) for name in LEDGER.names]
+    return pa.table(arrays, schema=LEDGER)
+
