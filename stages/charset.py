@@ -152,7 +152,7 @@ def _detected(html: bytes, declared: list[str]) -> str:
     """The text in the encoding that its bytes look like."""
     from resiliparse.parse.encoding import detect_encoding
 
-    for name in (detect_encoding(html), *declared, "cp1252"):
+    for name in (detect_encoding(html) or "utf-8", *declared, "cp1252"):
         if (text := _strict(html, name)) is not None:
             return text
     return html.decode("cp1252", "replace")
