@@ -1,0 +1,117 @@
+"""Text to token ids, a batch of documents at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from gristmill.tokenizers.training import END_OF_TEXT, fingerprint
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+UINT16_BELOW = 65_500
+"""Vocabularies below this size are stored in 2 bytes a token, others in 4 (Megatron-LM's rule)."""
+
+# the library keeps offsets and byte maps of everything it encodes at once, some 50 times the text
+CHARACTERS_AT_A_TIME = 1_000_000
+
+
+def token_dtype(vocab_size: int) -> Literal["uint16", "uint32"]:
+    """How token ids of this vocabulary are stored: "uint16" or "uint32".
+
+    Raises:
+        ValueError: an id would not fit the signed 32 bits that other readers of the shards use.
+    """
+    if vocab_size > 1 << 31:
+        raise ValueError(f"vocab_size is {vocab_size}; ids must stay below 2^31")
+    return "uint16" if vocab_size < UINT16_BELOW else "uint32"
+
+
+class Encoder:
+    """Turns texts into token ids; each document ends with the end-of-text token.
+
+    A text that spells a special token out gets ordinary tokens for it: only the encoder itself ends a document.
+    """
+
+    def __init__(self, tokenizer_json: str, eos: str = END_OF_TEXT) -> None:
+        """Load a tokenizer.
+
+        Args:
+            tokenizer_json: contents of a tokenizer.json.
+            eos: the token that ends every document.
+
+        Raises:
+            ValueError: the JSON is no tokenizer, or its vocabulary has no such token.
+        """
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_str(tokenizer_json)
+        except Exception as error:  # the library raises bare Exception
+            raise ValueError(f"not the contents of a tokenizer.json: {error}") from error
+        eos_id = tokenizer.token_to_id(eos)
+        if eos_id is None:
+            special = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
+            raise ValueError(f"the tokenizer has no token {eos}; its special tokens are {', '.join(special) or 'none'}")
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True  # as text; the name reads the other way round
+        self._tokenizer = tokenizer
+        self.tokenizer_json = tokenizer_json
+        self.sha256 = fingerprint(tokenizer_json)
+        self.eos_id = int(eos_id)
+        self.vocab_size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+        self.dtype = token_dtype(self.vocab_size)
+        # a worker is one thread; without this the library starts one a core in each of them
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+    def encode(self, texts: pa.Array | pa.ChunkedArray | Sequence[str | None]) -> pa.LargeListArray:
+        """Encode documents.
+
+        Args:
+            texts: strings; null counts as empty.
+
+        Returns:
+            One list a document, of uint16 or uint32, in order. A document without a token is an empty list, with no
+            end-of-text token either: such documents are not written.
+        """
+        import numpy as np
+        import pyarrow as pa
+
+        dtype = np.dtype(self.dtype)
+        lengths: list[int] = []
+        pieces = []
+        for batch in _small_batches(texts):
+            for encoding in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+                ids = encoding.ids
+                if ids:
+                    ids.append(self.eos_id)
+                    pieces.append(np.array(ids, dtype=dtype))
+                lengths.append(len(ids))
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        values = np.concatenate(pieces) if pieces else np.empty(0, dtype)
+        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text behind token ids; special tokens are spelled out."""
+        return str(self._tokenizer.decode([int(i) for i in ids], skip_special_tokens=False))
+
+
+def _small_batches(texts: pa.Array | pa.ChunkedArray | Sequence[str | None]) -> Iterator[list[str]]:
+    """The texts as Python strings, a bounded number of characters at a time."""
+    import pyarrow as pa
+
+    rows = (row.as_py() for row in texts) if isinstance(texts, pa.Array | pa.ChunkedArray) else iter(texts)
+    batch: list[str] = []
+    characters = 0
+    for row in rows:
+        batch.append(row or "")
+        characters += len(batch[-1])
+        if characters >= CHARACTERS_AT_A_TIME:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
