@@ -27,7 +27,7 @@ def sort_order(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
 
 
 def write_exchange(
-    work: Storage, name: str, rows: pa.Table, destinations: np.ndarray, order: Sequence[str]
+    work: Storage, name: str, rows: pa.Table, destinations: np.ndarray, order: Sequence[str], batch_rows: int = BATCH_ROWS
 ) -> dict[str, Any] | None:
     """Write rows so that each destination's can be read alone.
 
@@ -35,6 +35,7 @@ def write_exchange(
         rows: what to send.
         destinations: int64 of shape (n_rows,).
         order: number columns by which each destination's rows are sorted.
+        batch_rows: rows that a reader holds of this file at once.
 
     Returns:
         Manifest entry of the file with `ranges` {destination: [first batch, stop batch, rows]}; None without rows.
@@ -49,8 +50,8 @@ def write_exchange(
     cuts = np.flatnonzero(np.diff(destinations)) + 1
     for begin, end in zip([0, *cuts], [*cuts, len(destinations)], strict=True):
         first = writer.batches
-        for start in range(begin, end, BATCH_ROWS):
-            writer.write(rows.slice(start, min(BATCH_ROWS, end - start)))
+        for start in range(begin, end, batch_rows):
+            writer.write(rows.slice(start, min(batch_rows, end - start)))
         ranges[str(int(destinations[begin]))] = [first, writer.batches, int(end - begin)]
     return writer.close() | {"ranges": ranges}
 

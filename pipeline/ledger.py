@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from gristmill.tokenizers.sampling import keyed_hashes
 
 LEDGER = pa.schema(
     [
@@ -41,11 +43,6 @@ class LedgerText:
     seed: int = 0
 
 
-def sample_hash(identifier: str, seed: int) -> int:
-    """Where an id stands in the order by which samples are drawn: the lowest come first; uint64."""
-    return int.from_bytes(hashlib.blake2b(identifier.encode(), digest_size=8, key=f"sample {seed}".encode()).digest(), "little")
-
-
 def lowest_rows(ids: Sequence[str], groups: Sequence[str], per_group: int, seed: int) -> np.ndarray:
     """Rows that hold the lowest sample hashes of their group.
 
@@ -53,27 +50,27 @@ def lowest_rows(ids: Sequence[str], groups: Sequence[str], per_group: int, seed:
         bool of shape (n_rows,); at most `per_group` true a group.
     """
     chosen = np.zeros(len(ids), dtype=bool)
+    hashes = keyed_hashes(ids, seed)
     by_group: dict[str, list[int]] = {}
     for row, group in enumerate(groups):
         by_group.setdefault(group, []).append(row)
     for rows in by_group.values():
-        if len(rows) > per_group:
-            rows = sorted(rows, key=lambda row: (sample_hash(ids[row], seed), ids[row]))[:per_group]
-        chosen[rows] = True
+        places = np.array(rows)
+        chosen[places[np.argsort(hashes[places], kind="stable")[:per_group]]] = True
     return chosen
 
 
 def thin_texts(rows: pa.Table, keep: LedgerText) -> pa.Table:
-    """Ledger rows of one source with the text of only those documents that may be in the sample of their stage and rule."""
+    """Ledger rows with the text of only those documents that may be in the sample of their stage, rule and source."""
     if keep.mode == "all" or rows.num_rows == 0:
         return rows
     if keep.mode == "none":
         texts = pa.nulls(rows.num_rows, pa.large_string())
     else:
-        groups = [f"{stage}\0{rule}" for stage, rule in zip(rows["stage"].to_pylist(), rows["rule"].to_pylist(), strict=True)]
+        groups = ["\0".join(group) for group in zip(*(rows[name].to_pylist() for name in ("source", "stage", "rule")), strict=True)]
         chosen = lowest_rows(rows["id"].to_pylist(), groups, keep.per_rule, keep.seed)
         column = rows["text"].combine_chunks()
-        texts = pa.compute.if_else(pa.array(chosen), column, pa.scalar(None, pa.large_string()))
+        texts = pc.if_else(pa.array(chosen), column, pa.scalar(None, pa.large_string()))
     return rows.set_column(rows.schema.get_field_index("text"), LEDGER.field("text"), texts)
 
 

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gristmill.pipeline.chain import run_chain
 from gristmill.pipeline.counts import Counts, add, count, text_bytes, whitespace_words
-from gristmill.pipeline.ledger import LEDGER, LedgerText, sample_hash, thin_texts
+from gristmill.pipeline.ledger import LEDGER, LedgerText, thin_texts
 from gristmill.pipeline.parts import Part, read_part
 from gristmill.pipeline.readers.reader import ReadBatch, ReadSettings, read
 from gristmill.pipeline.steps import Manifest
 from gristmill.pipeline.storage import Storage
 from gristmill.pipeline.tables import StreamWriter
 from gristmill.stages.stage import Stage
+from gristmill.tokenizers.sampling import in_sample
 
 READ = "read"
 
@@ -181,10 +183,10 @@ def _read_slices(slices: list[Slice], read_settings: ReadSettings, settings: Pas
 
 
 def _sampled(batch: ReadBatch, settings: PassSettings) -> ReadBatch:
-    bound = int((settings.sample or 0) * 2**64)
-    ids = batch.documents["id"].to_pylist()
-    chosen = np.array([sample_hash(identifier, settings.seed) < bound for identifier in ids], dtype=bool)
-    removals = [one for one in batch.removals if not one.is_record or sample_hash(one.id, settings.seed) < bound]
+    share = settings.sample or 0.0
+    chosen = in_sample(batch.documents["id"].to_pylist(), settings.seed, share)
+    records = in_sample([one.id for one in batch.removals], settings.seed, share)
+    removals = [one for one, inside in zip(batch.removals, records, strict=True) if inside or not one.is_record]
     return ReadBatch(batch.documents.filter(pa.array(chosen)), removals, batch.other_records)
 
 
@@ -194,7 +196,7 @@ def _first(batch: ReadBatch, most: int) -> ReadBatch:
     if len(places) <= most:
         return batch
     bound = sorted(places)[most]
-    inside = pa.compute.less(batch.documents["position"], bound)
+    inside = pc.less(batch.documents["position"], bound)
     return ReadBatch(batch.documents.filter(inside), [one for one in batch.removals if one.position < bound], batch.other_records)
 
 

@@ -6,7 +6,7 @@ deduplicator says which rows a batch emits, and how similar two documents are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from gristmill.stages.stage import Stage
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 class Deduplicator(Stage):
     """A corpus stage that removes all but one of each cluster of documents."""
+
+    one_key: ClassVar[bool] = False
+    """Whether a document emits at most one row and equal keys say all: then no pair needs clustering."""
 
     keep: Literal["longest", "first"] = "longest"
     """Which document of a cluster stays: the one with the most characters (then the first address), or the first address."""
