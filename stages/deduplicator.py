@@ -27,6 +27,11 @@ class Deduplicator(Stage):
     """Which document of a cluster stays: the one with the most characters (then the first address), or the first address."""
 
     @property
+    def rows_per_document(self) -> int:
+        """Rows that a document emits at most, for the size of the exchange."""
+        return 1
+
+    @property
     def rule(self) -> str:
         """Drop reason in the ledger."""
         return "duplicate"

@@ -1,0 +1,104 @@
+"""What the driver knows of a run between steps: where documents, ledger rows and signals lie, and the counts so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gristmill.pipeline.counts import Counts, add
+from gristmill.pipeline.parts import Pack, Part, Removals
+from gristmill.pipeline.publish_tasks import Rows
+from gristmill.pipeline.steps import Manifest
+
+
+@dataclass
+class RunState:
+    """Documents as they stand, and all that was recorded on the way here."""
+
+    parts: list[Part] = field(default_factory=list)
+    """In address order: sources as the recipe names them, files in sorted order, positions ascending."""
+    ledger: dict[str, list[Rows]] = field(default_factory=dict)
+    """Stage label -> its ledger rows, in address order."""
+    signals: dict[tuple[str, int], list[Rows]] = field(default_factory=dict)
+    """(source, text version) -> its signals, in address order."""
+    signal_columns: dict[str, None] = field(default_factory=dict)
+    counts: dict[tuple[str, str], Counts] = field(default_factory=dict)
+    """(stage label, source) -> counts."""
+    labels: list[str] = field(default_factory=list)
+    """Stage labels in the order in which documents meet them."""
+    versions: dict[str, int] = field(default_factory=dict)
+    """Source -> text versions measured so far."""
+    other_records: dict[str, dict[str, int]] = field(default_factory=dict)
+    gaps: int = 0
+
+    def take_pass(self, key: str, source: str, manifest: Manifest) -> list[Part]:
+        """Record what a pass over one source did; returns the parts it wrote."""
+        for stage, counts in manifest["counts"].items():
+            self.count(stage, source, counts)
+        self._take_ledger(manifest["ledger"])
+        for entry in manifest["signals"]:
+            rows = self.signals.setdefault((source, entry["version"]), [])
+            start = rows[-1].start + rows[-1].rows if rows else 0
+            rows.append(Rows(entry["file"], None, start, entry["rows"]))
+        for kind, number in manifest.get("other_records", {}).items():
+            known = self.other_records.setdefault(source, {})
+            known[kind] = known.get(kind, 0) + number
+        self.gaps += manifest.get("gaps", 0)
+        return [
+            Part(source, entry["file"], f"{key}.{index}", entry["rows"], entry["rows"], entry["bytes"], entry["words"])
+            for index, entry in enumerate(manifest["documents"])
+        ]
+
+    def count(self, stage: str, source: str, counts: Counts) -> None:
+        """Add to the counts of a stage and source."""
+        self.counts[stage, source] = add(self.counts.get((stage, source)), counts)
+
+    def _take_ledger(self, entry: dict[str, Any] | None) -> None:
+        if entry is None:
+            return
+        for stage, (batch, number) in entry["stages"].items():
+            rows = self.ledger.setdefault(stage, [])
+            start = rows[-1].start + rows[-1].rows if rows else 0
+            rows.append(Rows(entry["file"], batch, start, number))
+
+    def take_removals(self, label: str, packs: list[Pack], manifests: dict[int, Manifest]) -> None:
+        """Record what a deduplication removed: its ledger rows and counts, and the parts without the removed documents."""
+        parts: list[Part] = []
+        for pack in packs:
+            manifest = manifests.get(pack.number)
+            for number, part in enumerate(pack.parts):
+                gone = (manifest["by_part"].get(str(number)) if manifest else None) or {"rows": 0, "bytes": 0, "words": 0}
+                self.count(label, part.source, _removal_counts(part, gone, manifest["rule"] if manifest else ""))
+                if gone["rows"] and manifest:
+                    part = replace(
+                        part,
+                        kept=part.kept - gone["rows"],
+                        bytes=part.bytes - gone["bytes"],
+                        words=part.words - gone["words"],
+                        removals=(*part.removals, Removals(manifest["removals"]["file"], number)),
+                    )
+                parts.append(part)
+            if manifest:
+                self._take_ledger(manifest["ledger"])
+        self.parts = parts
+
+    def funnel(self) -> dict[str, Any]:
+        """`funnel.json`."""
+        order = {label: index for index, label in enumerate(self.labels)}
+        sources = list(self.versions)
+        keys = sorted(self.counts, key=lambda key: (order[key[0]], sources.index(key[1])))
+        return {"rows": [{"stage": stage, "source": source} | self.counts[stage, source] for stage, source in keys]}
+
+
+def _removal_counts(part: Part, gone: dict[str, int], rule: str) -> Counts:
+    return {
+        "in": part.kept,
+        "kept": part.kept - gone["rows"],
+        "removed": gone["rows"],
+        "edited": 0,
+        "rules": {rule: gone["rows"]} if gone["rows"] else {},
+        "bytes_in": part.bytes,
+        "bytes_kept": part.bytes - gone["bytes"],
+        "words_in": part.words,
+        "words_kept": part.words - gone["words"],
+    }
