@@ -32,11 +32,6 @@ class Outcome:
     """Counts by stage label."""
 
 
-def text_versions(stages: tuple[Stage, ...]) -> int:
-    """How many text versions a chain measures: runs of filters, the first before any editor."""
-    return sum(1 for is_filter, _ in groupby(stages, key=lambda stage: isinstance(stage, Filter)) if is_filter)
-
-
 def run_chain(documents: pa.Table, stages: tuple[Stage, ...]) -> Outcome:
     """Take a batch of one source through per-document stages (filters and editors) in their order.
 

@@ -97,7 +97,7 @@ class Writers:
         """Close all files and name them."""
         self._finish_documents()
         ledger = write_ledger(self.work, f"{self.prefix}.ledger.arrow", self.ledger, self.settings.ledger_text)
-        signals = [writer.close() | {"version": version} for version, writer in sorted(self.signals.items())]
+        signals = [writer.close() | {"version": version, "columns": writer.schema.names[2:]} for version, writer in sorted(self.signals.items())]
         return {
             "files": [*self.documents, *([ledger] if ledger else []), *signals],
             "documents": self.documents,

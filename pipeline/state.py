@@ -40,6 +40,7 @@ class RunState:
             rows = self.signals.setdefault((source, entry["version"]), [])
             start = rows[-1].start + rows[-1].rows if rows else 0
             rows.append(Rows(entry["file"], None, start, entry["rows"]))
+            self.signal_columns |= dict.fromkeys(entry["columns"])
         for kind, number in manifest.get("other_records", {}).items():
             known = self.other_records.setdefault(source, {})
             known[kind] = known.get(kind, 0) + number

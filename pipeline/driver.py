@@ -1,0 +1,288 @@
+"""The driver: takes a recipe through its steps, from input files to published ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gristmill.pipeline import id_tasks, passes
+from gristmill.pipeline.code_hash import code_hash
+from gristmill.pipeline.dedup import Deduplication
+from gristmill.pipeline.errors import GuardrailStop, UserError
+from gristmill.pipeline.exchange import destinations, sent_to
+from gristmill.pipeline.identity import platform_identity, stage_identity
+from gristmill.pipeline.inputs import Unit
+from gristmill.pipeline.ledger import LedgerText
+from gristmill.pipeline.parts import Part, make_packs
+from gristmill.pipeline.publish import Publication
+from gristmill.pipeline.recipe import Recipe, resolved
+from gristmill.pipeline.runner import Runner
+from gristmill.pipeline.state import RunState
+from gristmill.pipeline.steps import Manifest, Task, step_key
+from gristmill.pipeline.tokens import Tokenization
+from gristmill.stages.deduplicator import Deduplicator
+from gristmill.stages.filter import Filter
+from gristmill.stages.stage import Stage
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command adds to a recipe."""
+
+    limit: int | None = None
+    """Records to read of each source at most."""
+    sample: float | None = None
+    """Share of the records to read: the lowest keyed hashes of their ids."""
+    guardrails: bool = True
+    """Stop where a stage removes more than its guardrail allows."""
+
+
+def segments(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
+    """Cut per-document stages where documents are written: after extraction and after checkpoints."""
+    found: list[tuple[Stage, ...]] = []
+    held: list[Stage] = []
+    for stage in stages:
+        held.append(stage)
+        if stage.needs == "html" or stage.checkpoint:
+            found.append(tuple(held))
+            held = []
+    if held:
+        found.append(tuple(held))
+    return found
+
+
+def stage_labels(recipe: Recipe) -> list[str]:
+    """Labels in the order in which documents meet them, `read` first."""
+    every = [*(stage for source in recipe.sources.values() for stage in source.stages), *recipe.stages]
+    return list(dict.fromkeys([passes.READ, *(stage.label for stage in every)]))
+
+
+class Driver:
+    """Carries out one run."""
+
+    def __init__(self, recipe: Recipe, runner: Runner, options: Options) -> None:
+        """Prepare a run of `recipe` whose tasks `runner` carries out."""
+        self.recipe, self.runner, self.options = recipe, runner, options
+        self.state = RunState(labels=stage_labels(recipe), versions=dict.fromkeys(recipe.sources, 0))
+        self.ledger_text = LedgerText(recipe.ledger.text, recipe.ledger.sample_size, recipe.seed)
+        self._read_files: list[list[str]] = []
+
+    def run(self, units: dict[str, list[Unit]]) -> Publication:
+        """Read the units of each source, take them through all stages, tokenize, and write what is to be published."""
+        rest: dict[str, list[tuple[Stage, ...]]] = {}
+        for name, source in self.recipe.sources.items():
+            first, *rest[name] = segments(source.stages) or [()]
+            self.state.parts += self._read(name, units[name], first)
+            self._guard(name, (passes.READ, *(stage.label for stage in first)), first)
+        self._check_ids()
+        for name, chains in rest.items():
+            for chain in chains:
+                self._pass({name: chain})
+        self._across()
+        manifests: list[Manifest] = []
+        if self.recipe.tokenize is not None:
+            recipe_hash = hashlib.sha256(json.dumps(resolved(self.recipe), sort_keys=True).encode()).hexdigest()
+            manifests = Tokenization(self.runner, self.state, self.recipe.tokenize, self.recipe.seed).run(recipe_hash)
+        publication = Publication(
+            self.runner, self.state, self.ledger_text, self.recipe.output.file_bytes, self.recipe.output.signals
+        )
+        publication.write()
+        publication.add(manifests)
+        return publication
+
+    def _across(self) -> None:
+        """The stages across all sources: per-document ones fused, corpus stages each alone."""
+        held: list[Stage] = []
+        for stage in self.recipe.stages:
+            if isinstance(stage, Deduplicator):
+                self._passes_across(held)
+                held = []
+                self._deduplicate(stage)
+            else:
+                held.append(stage)
+        self._passes_across(held)
+
+    def _passes_across(self, stages: list[Stage]) -> None:
+        for chain in segments(stages):
+            self._pass(dict.fromkeys(self.recipe.sources, chain))
+
+    def _settings(self, source: str, chain: tuple[Stage, ...], limit: int | None = None) -> passes.PassSettings:
+        return passes.PassSettings(
+            source=source,
+            stages=chain,
+            ledger_text=self.ledger_text,
+            chunk_bytes=self.recipe.partition_bytes,
+            first_version=self.state.versions[source],
+            seed=self.recipe.seed,
+            limit=limit,
+            sample=self.options.sample,
+        )
+
+    def _pass_key(self, kind: str, settings: passes.PassSettings, **more: Any) -> str:
+        text = settings.ledger_text
+        return step_key(
+            kind,
+            code=code_hash("gristmill.pipeline.passes"),
+            platform=platform_identity(),
+            source=settings.source,
+            stages=[stage_identity(stage) for stage in settings.stages],
+            ledger=[text.mode, text.per_rule, text.seed],
+            chunk_bytes=settings.chunk_bytes,
+            first_version=settings.first_version,
+            **more,
+        )
+
+    def _read(self, source: str, units: list[Unit], chain: tuple[Stage, ...]) -> list[Part]:
+        parts: list[Part] = []
+        # a limit is a number of records in address order, so units are read one by one until it is reached
+        left = self.options.limit
+        waves = [units] if left is None else [[unit] for unit in units]
+        for wave in waves:
+            if left is not None and left <= 0:
+                break
+            tasks = [self._read_task(source, unit, chain, left) for unit in wave]
+            for task, manifest in zip(tasks, self.runner.run(f"read {source}" + _names(chain), tasks), strict=True):
+                parts += self.state.take_pass(task.key, source, manifest)
+                self._read_files.append([entry["file"] for entry in (*manifest["documents"], manifest["ledger"]) if entry])
+                if left is not None:
+                    left -= manifest["counts"].get(passes.READ, {}).get("in", 0) - manifest["gaps"]
+        self.state.versions[source] += _measures(chain)
+        if (passes.READ, source) not in self.state.counts:
+            self.state.count(passes.READ, source, _nothing())
+        for stage in chain:
+            if (stage.label, source) not in self.state.counts:
+                self.state.count(stage.label, source, _nothing())
+        return parts
+
+    def _read_task(self, source: str, unit: Unit, chain: tuple[Stage, ...], limit: int | None) -> Task:
+        read = self.recipe.sources[source].read
+        settings = self._settings(source, chain, limit)
+        key = self._pass_key(
+            "read",
+            settings,
+            slices=unit.identity(),
+            read=read.model_dump(mode="json", exclude={"paths"}),
+            limit=limit,
+            sample=[settings.sample, settings.seed] if settings.sample is not None else None,
+        )
+        return Task(key, passes.read_pass, {"slices": unit.slices, "read_settings": read, "settings": settings}, unit.about)
+
+    def _pass(self, chains: dict[str, tuple[Stage, ...]]) -> None:
+        """Take the documents of some sources through further per-document stages."""
+        concerned = [part for part in self.state.parts if part.source in chains]
+        tasks = []
+        for part in concerned:
+            settings = self._settings(part.source, chains[part.source])
+            identity = [part.key, [[one.file, one.part] for one in part.removals]]
+            tasks.append(
+                Task(
+                    self._pass_key("pass", settings, part=identity),
+                    passes.part_pass,
+                    {"part": part, "settings": settings},
+                    f"{part.source}: {part.file}",
+                    part.kept,
+                )
+            )
+        chain = next(iter(chains.values()))
+        manifests = self.runner.run(", ".join(stage.label for stage in chain), tasks)
+        written: dict[int, list[Part]] = {}
+        for part, task, manifest in zip(concerned, tasks, manifests, strict=True):
+            written[id(part)] = self.state.take_pass(task.key, part.source, manifest)
+        self.state.parts = [new for part in self.state.parts for new in written.get(id(part), [part])]
+        for name, stages in chains.items():
+            self.state.versions[name] += _measures(stages)
+            for stage in stages:
+                if (stage.label, name) not in self.state.counts:
+                    self.state.count(stage.label, name, _nothing(words=0))
+            self._guard(name, tuple(stage.label for stage in stages), stages)
+
+    def _deduplicate(self, stage: Deduplicator) -> None:
+        packs = make_packs(self.state.parts, self.recipe.partition_bytes)
+        removed = Deduplication(self.runner, stage, packs, self.recipe.partition_bytes, self.ledger_text).run()
+        self.state.take_removals(stage.label, packs, removed)
+        for name in self.recipe.sources:
+            if (stage.label, name) not in self.state.counts:
+                self.state.count(stage.label, name, _nothing(words=0))
+            self._guard(name, (stage.label,), (stage,))
+
+    def _guard(self, source: str, labels: tuple[str, ...], stages: Sequence[Stage]) -> None:
+        rails = self.recipe.guardrails
+        if not (rails.enabled and self.options.guardrails):
+            return
+        by_label = {stage.label: stage for stage in stages}
+        for label in labels:
+            counts = self.state.counts.get((label, source))
+            if counts is None or label not in by_label or counts["in"] < rails.from_documents:
+                continue
+            limit = rails.limit(by_label[label])
+            if counts["removed"] > limit * counts["in"]:
+                rules = ", ".join(f"{rule} {number:,}" for rule, number in sorted(counts["rules"].items(), key=lambda item: -item[1]))
+                raise GuardrailStop(
+                    f"{label} removed {counts['removed']:,} of {counts['in']:,} documents of {source} "
+                    f"({counts['removed'] / counts['in']:.1%}; its guardrail is {limit:.0%}): {rules}. "
+                    f"If that is right, set guardrails.stages.{label} higher or give --keep-going"
+                )
+
+    def _check_ids(self) -> None:
+        """Raise where two records of the run share an id."""
+        if not any(source.read.id_kind in ("record", "column") for source in self.recipe.sources.values()):
+            return
+        base = {"code": code_hash("gristmill.pipeline.id_tasks"), "platform": platform_identity()}
+        total = sum(counts["in"] for (stage, _), counts in self.state.counts.items() if stage == passes.READ)
+        ranges = max(1, -(-total // 4_000_000))
+        held = [files for files in self._read_files if files]
+        emitted = self.runner.run(
+            "check ids",
+            [
+                Task(step_key("emit_ids", files=files, ranges=ranges, **base), id_tasks.emit_ids, {"files": files, "ranges": ranges}, "ids")
+                for files in held
+            ],
+        )
+        entries = [entry for manifest in emitted for entry in manifest["sent"]]
+        tasks = [
+            Task(
+                step_key("repeated_ids", sent=[[one.file, one.first] for one in sent_to(entries, number)], **base),
+                id_tasks.repeated_ids,
+                {"sent": sent_to(entries, number)},
+                "ids",
+            )
+            for number in destinations(entries)
+        ]
+        found = self.runner.run("check ids", tasks)
+        repeated = [pair for manifest in found for pair in manifest["repeated"]][: id_tasks.SHOWN]
+        if repeated:
+            self._refuse_ids(held, repeated, sum(manifest["count"] for manifest in found), base)
+
+    def _refuse_ids(self, held: list[list[str]], repeated: list[list[int]], count: int, base: dict[str, Any]) -> None:
+        tasks = [
+            Task(step_key("places_of", files=files, hashes=repeated, **base), id_tasks.places_of, {"files": files, "hashes": repeated}, "ids")
+            for files in held
+        ]
+        by_id: dict[str, list[str]] = {}
+        for manifest in self.runner.run("find repeated ids", tasks):
+            for identifier, source, file, position in manifest["places"]:
+                by_id.setdefault(identifier, []).append(f"{source}/{file} at {position}")
+        lines = [f"  {identifier}: {' and '.join(places[:3])}" for identifier, places in by_id.items()]
+        raise UserError(
+            f"{count:,} records have an id that another record has already; ids must be unique in a run. The first:\n"
+            + "\n".join(lines)
+            + "\nWas a file given twice? If the records differ, set read.id: position"
+        )
+
+
+def _names(chain: tuple[Stage, ...]) -> str:
+    return "".join(f", {stage.label}" for stage in chain)
+
+
+def _measures(chain: tuple[Stage, ...]) -> int:
+    """Text versions that a chain measures: runs of filters between editors."""
+    kinds = [isinstance(stage, Filter) for stage in chain]
+    return sum(1 for index, kind in enumerate(kinds) if kind and (index == 0 or not kinds[index - 1]))
+
+
+def _nothing(words: int | None = None) -> dict[str, Any]:
+    zero = dict.fromkeys(("in", "kept", "removed", "edited", "bytes_in", "bytes_kept"), 0)
+    return zero | {"rules": {}, "words_in": words, "words_kept": words}
