@@ -1,0 +1,125 @@
+"""The command line: each command calls one function and prints one result.
+
+Results go to stdout, progress and messages to stderr. `--help` loads neither Arrow nor Dask nor torch: what a command needs
+is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+from gristmill.pipeline.cli_inspect import funnel, sample, why
+from gristmill.pipeline.cli_recipe import recipe_app
+from gristmill.pipeline.cli_run import clean, plan, run
+from gristmill.pipeline.cli_stage import offer_stages, stage_app
+from gristmill.pipeline.cli_tools import demo_crawl, models_app, tokenizer_app, train
+from gristmill.pipeline.errors import GuardrailStop, UserError
+from gristmill.stages.stage import StageUnavailable
+
+DONE, FAILED, USER_ERROR, GUARDRAIL, READER_GONE, INTERRUPTED = 0, 1, 2, 3, 141, 130
+"""Exit statuses; the last two as shells count a closed pipe and Ctrl-C."""
+
+USER_ERRNOS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+)
+"""Failures of the system that the user can mend: disk full, no permission, no such file."""
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("gristmill")
+
+
+app = App(
+    name="gristmill",
+    help="Raw crawls go in, tokens to train on come out, and every document's fate can be explained.\n\n"
+    "Begin with: gristmill demo-crawl demo.warc.gz && gristmill run demo --input demo.warc.gz --output demo-run",
+    version=_version,
+    help_format="plaintext",
+    # several values may follow one flag: --input a.warc.gz b.warc.gz
+    default_parameter=Parameter(consume_multiple=True, show_env_var=False),
+    suppress_keyboard_interrupt=False,
+)
+for _command in (run, plan, clean, funnel, why, sample, train, demo_crawl):
+    app.command(_command)
+for _group in (stage_app, recipe_app, tokenizer_app, models_app):
+    app.command(_group)
+
+
+def main() -> None:
+    """The console script `gristmill`."""
+    sys.exit(exit_status(sys.argv[1:]))
+
+
+def exit_status(arguments: Sequence[str]) -> int:
+    """Carry out a command line.
+
+    Returns:
+        0 done, 2 the user's mistake, 3 stopped by a guardrail, 130 stopped by Ctrl-C, 1 anything else. Of all but the last,
+        one message is printed and no traceback.
+    """
+    try:
+        if arguments[:1] == ["stage"]:
+            offer_stages(arguments[1:])
+        app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return DONE
+    except CycloptsError as error:
+        return _told(_usage(error, arguments), USER_ERROR)
+    except (UserError, StageUnavailable) as error:
+        return _told(str(error), USER_ERROR)
+    except GuardrailStop as error:
+        return _told(str(error), GUARDRAIL)
+    except KeyboardInterrupt:
+        return _told("stopped; give the same command again to go on from what is finished", INTERRUPTED)
+    except BrokenPipeError:  # `gristmill ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except OSError as error:
+        if error.errno not in USER_ERRNOS:
+            raise
+        where = error.filename if error.filename is not None else error
+        return _told(f"{where}: {_what_to_do(error.errno, error.strerror)}", USER_ERROR)
+
+
+def _told(message: str, status: int) -> int:
+    print(message, file=sys.stderr, flush=True)
+    return status
+
+
+def _what_to_do(number: int, said: str | None) -> str:
+    advice = {
+        errno.ENOSPC: "free some space or choose another --output or --work, and give the command again",
+        errno.EDQUOT: "free some space or choose another --output or --work, and give the command again",
+        errno.EROFS: "choose another --output or --work",
+        errno.EACCES: "check its permissions, or choose another place",
+        errno.EPERM: "check its permissions, or choose another place",
+    }.get(number, "check the path")
+    return f"{(said or os.strerror(number)).lower()}; {advice}"
+
+
+def _usage(error: CycloptsError, arguments: Sequence[str]) -> str:
+    """What is wrong with the words of a command, and where its help is."""
+    from pydantic import ValidationError
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ValidationError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ValidationError):
+        from gristmill.pipeline.recipe_errors import shown
+
+        said = "\n".join(
+            f"--{'.'.join(map(str, found['loc'])).replace('_', '-')}: "
+            + found["msg"].removeprefix("Value error, ").replace("Input should", f"is {shown(found['input'])}; should")
+            for found in cause.errors()
+        )
+    else:
+        said = " ".join(str(error).split())
+    commands = list(app)
+    names = [word for word in arguments[:1] if word in commands]
+    return f"{said}\nSee: {' '.join(['gristmill', *names, '--help'])}"

@@ -1,0 +1,71 @@
+"""The commands that look inside finished runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from gristmill.pipeline.cli_shared import AsJson, show_json
+
+
+def funnel(run: str, *, by: Literal["stage", "source", "rule"] = "stage", as_json: AsJson = False) -> None:
+    """Show how many documents each stage kept, and what removed the rest.
+
+    Example: gristmill funnel out/web --by rule
+
+    Args:
+        run: folder that `gristmill run` wrote.
+        by: what a row stands for.
+        as_json: print JSON: rows of stage and source, as in funnel.json.
+    """
+    from gristmill.pipeline import inspect
+
+    if as_json:
+        show_json(inspect.funnel(run))
+    else:
+        inspect.print_funnel(run, by)
+
+
+def why(run: str, id_or_url: str, *, as_json: AsJson = False) -> None:
+    """Show what became of a document: each stage it passed, with its values beside the thresholds, and where it ended.
+
+    Example: gristmill why out/web https://example.org/page
+
+    Args:
+        run: folder that `gristmill run` wrote.
+        id_or_url: id of a document, or the URL of one or several.
+        as_json: print JSON: a list, one entry a document.
+    """
+    from gristmill.pipeline import inspect
+
+    if as_json:
+        show_json(inspect.why(run, id_or_url))
+    else:
+        inspect.print_why(run, id_or_url)
+
+
+def sample(
+    run: str,
+    *,
+    stage: str | None = None,
+    rule: str | None = None,
+    n: Annotated[int, Parameter(name="-n")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show examples of what a run removed.
+
+    Example: gristmill sample out/web --stage gopher_quality --rule too_few_words -n 5
+
+    Args:
+        run: folder that `gristmill run` wrote.
+        stage: only what this stage removed.
+        rule: only what this rule removed.
+        n: most examples.
+        as_json: print JSON.
+    """
+    from gristmill.pipeline import inspect
+
+    if as_json:
+        show_json(inspect.sample(run, stage, rule, n))
+    else:
+        inspect.print_sample(run, stage, rule, n)

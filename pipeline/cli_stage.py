@@ -1,0 +1,91 @@
+"""`gristmill stage NAME IN OUT`: any one stage by itself, with flags made from its settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+from gristmill.pipeline.cli_shared import Flag
+from gristmill.stages.registry import STAGES
+
+stage_app = App(
+    name="stage",
+    help="Run any one stage over a file or folder of documents.\n\n"
+    "Example: gristmill stage gopher_quality out/web/documents out/strict --min-words 200\n\n"
+    "A stage of your own is module:Class. The flags of a stage: gristmill stage NAME --help",
+)
+
+
+def offer_stages(arguments: Sequence[str]) -> None:
+    """Make the stages commands: the one that is asked for, else all of them for the list.
+
+    Args:
+        arguments: what follows `gristmill stage`.
+
+    Raises:
+        UserError: a user's own stage cannot be imported.
+    """
+    from gristmill.pipeline.recipe_file import find_stage
+
+    asked = [word for word in arguments[:1] if word in STAGES or ":" in word]
+    if not asked and arguments and not arguments[0].startswith("-"):
+        find_stage(arguments[0])  # says which stages there are
+    for name in asked or STAGES:
+        if name not in list(stage_app):
+            stage_app.command(_command(find_stage(name)), name=name)
+
+
+def _command(cls: type[Any]) -> Callable[..., None]:
+    """A command that runs one stage."""
+
+    def command(
+        input: str,
+        output: str,
+        /,
+        *,
+        settings: Any = None,
+        format: Literal["warc", "wet", "jsonl", "parquet", "text"] | None = None,
+        text_column: str | None = None,
+        id_column: str | None = None,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        cluster: str | None = None,
+        limit: int | None = None,
+        verify: Annotated[bool, Flag] = False,
+    ) -> None:
+        from gristmill.pipeline.inspect import print_funnel
+        from gristmill.pipeline.run import run_stage
+
+        read = {"format": format, "text_column": text_column, "id": "column" if id_column else None, "id_column": id_column}
+        result = run_stage(
+            settings if settings is not None else cls(),
+            input,
+            output,
+            workers=workers,
+            scheduler=scheduler,
+            cluster=cluster,
+            limit=limit,
+            verify=verify,
+            read={key: value for key, value in read.items() if value is not None},
+        )
+        print_funnel(result.folder)
+
+    command.__doc__ = f"""{inspect.cleandoc(cls.__doc__ or cls.__name__)}
+
+    Args:
+        input: file or folder of documents.
+        output: run folder to write: documents/, removed/, funnel.json, ...
+        format: what the input files are; default: what their names say.
+        text_column: column (jsonl, parquet) that holds the text; default: text.
+        id_column: column (jsonl, parquet) that holds the id; without it a document is called by its place.
+        workers: processes on this machine; default: one a core.
+        scheduler: address of a running Dask scheduler, tcp://host:port.
+        cluster: file that describes a Dask cluster to start.
+        limit: read only so many documents.
+        verify: check the sha256 of everything that is reused.
+    """
+    # flags of the stage: its settings, each named, typed and explained once, in the stage
+    command.__annotations__["settings"] = Annotated[cls, Parameter(name="*")]
+    return command

@@ -1,0 +1,135 @@
+"""The commands around a run: tokenizers, models, training, the demo crawl."""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App
+from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
+from gristmill.pipeline.errors import UserError
+
+tokenizer_app = App(name="tokenizer", help="Train tokenizers on curated documents.")
+models_app = App(name="models", help="Model files (language identification, ...) in the user's cache.")
+
+
+@tokenizer_app.command(name="train")
+def tokenizer_train(
+    documents: list[str],
+    /,
+    *,
+    output: str,
+    vocab_size: int = 8192,
+    sample_bytes: str = "100MB",
+    seed: int = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train a byte-level BPE tokenizer on a hash sample of documents.
+
+    Example: gristmill tokenizer train out/web --output tokenizer.json --vocab-size 16384
+
+    Args:
+        documents: run folders, folders of Parquet files, or Parquet files with columns id and text.
+        output: the file to write, or a folder that gets a tokenizer.json.
+        vocab_size: most tokens, the 256 bytes and the end-of-text token among them.
+        sample_bytes: most bytes of text to learn from, e.g. 100MB.
+        seed: decides which documents are the sample.
+        as_json: print JSON.
+    """
+    from gristmill.tokenizers.training import train_from_documents
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        most = TypeAdapter(ByteSize).validate_python(sample_bytes)
+    except ValidationError:
+        raise UserError(f"--sample-bytes {sample_bytes}: should be a size such as 100MB, 64MiB or a number of bytes") from None
+    try:
+        trained = train_from_documents(documents, vocab_size, sample_bytes=int(most), seed=seed, output=output)
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
+    if as_json:
+        show_json(trained)
+    else:
+        learned = f"{trained['vocab_size']:,} tokens from {trained['documents']:,} documents, {trained['bytes']:,} bytes"
+        print(f"{trained['output']}: {learned}")
+
+
+@models_app.command(name="list")
+def models_list(*, as_json: AsJson = False) -> None:
+    """List the models that stages can use, and whether they are here.
+
+    Example: gristmill models list
+
+    Args:
+        as_json: print JSON.
+    """
+    from gristmill.stages.models import list_models
+
+    rows = [
+        {
+            "model": model.name,
+            "bytes": model.bytes,
+            "licence": model.licence,
+            "fetched": model.is_fetched,
+            "path": str(model.path),
+            "about": model.about,
+        }
+        for model in list_models()
+    ]
+    if as_json:
+        show_json(rows)
+    else:
+        print_table(rows)
+
+
+@models_app.command(name="fetch")
+def models_fetch(name: str) -> None:
+    """Bring a model into the user's cache, its sha256 checked; prints where it lies.
+
+    Example: gristmill models fetch lid.176
+
+    Args:
+        name: as in `gristmill models list`.
+    """
+    from gristmill.stages.models import fetch
+
+    print(fetch(name, lambda line: print(line, file=sys.stderr)))
+
+
+def train(config: str, *, set: Sets = (), output: str | None = None) -> None:
+    """Train a model on token shards. An output folder with a checkpoint is continued. Also under torchrun.
+
+    Example: gristmill train tiny --set data=out/web/shards steps=20 schedule.steps=20 --output out/tiny
+
+    Args:
+        config: a file, or the name of a shipped one such as tiny.
+        set: changes to the settings, each PATH=VALUE.
+        output: folder for checkpoints and metrics.jsonl.
+    """
+    try:
+        from gristmill.trainer.train import train as start
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UserError("training needs PyTorch, which is not installed: pip install 'gristmill[train]'") from None
+    from gristmill.trainer.config import ConfigError
+
+    try:
+        start(config, set, output)
+    except ConfigError as error:
+        raise UserError(str(error)) from error
+
+
+def demo_crawl(output: str) -> None:
+    """Make a WARC file to try things on, from the documentation of the installed Python and pages written for it.
+
+    Example: gristmill demo-crawl demo.warc.gz
+
+    Args:
+        output: the file to write; its name ends in .warc.gz.
+    """
+    from pathlib import Path
+
+    from gristmill.pipeline.demo_crawl import make_demo_crawl
+
+    make_demo_crawl(Path(output))
+    print(output)

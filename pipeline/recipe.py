@@ -1,0 +1,305 @@
+"""Recipes: which sources are read, what is done to their documents, and what is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from annotated_types import Gt
+from gristmill.pipeline.readers.reader import ReadSettings
+from gristmill.pipeline.recipe_errors import Problem, shown_path
+from gristmill.stages.deduplicator import Deduplicator
+from gristmill.stages.registry import STAGES
+from gristmill.stages.settings import Settings
+from gristmill.stages.stage import Stage
+from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveFloat, model_validator
+
+Bytes = Annotated[ByteSize, Gt(0)]
+"""A number of bytes: 256MB (10^6), 64MiB (2^20), or an int."""
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+HTML_FORMATS = frozenset({"warc"})
+"""Formats whose documents come as pages, without text before `extract`."""
+STEPS_OF_OUR_OWN = frozenset({"read", "tokenize"})
+"""Names in the ledger and the funnel that no stage may take."""
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class SourceRead(ReadSettings):
+    """Where the documents of a source are, and how they are read."""
+
+    paths: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = Field(
+        default_factory=list
+    )
+    """Files, folders, patterns such as `crawl/*.warc.gz`, URLs, or `@list.txt`; none where `--input` is to name them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_read_settings(cls, value: Any) -> Any:
+        return value.model_dump() if isinstance(value, ReadSettings) and not isinstance(value, cls) else value
+
+
+class Source(Settings):
+    """One source of documents."""
+
+    read: SourceRead
+    """Where the documents come from, and in which format."""
+    stages: list[Stage] = Field(default_factory=list)
+    """What is done to this source's documents, in this order."""
+
+
+class TrainTokenizer(Settings):
+    """A tokenizer trained on a hash sample of the curated documents."""
+
+    model: Literal["bpe"] = "bpe"
+    """Byte-level byte-pair encoding."""
+    vocab_size: Annotated[int, Field(ge=257)] = 8192
+    """Most tokens, the 256 bytes and the end-of-text token among them."""
+    sample_bytes: Bytes = ByteSize(100_000_000)
+    """Most bytes of text to learn from."""
+
+
+class Tokenize(Settings):
+    """Token shards of the curated documents, with a tokenizer of the run's own or one that exists."""
+
+    train: TrainTokenizer | None = None
+    """Train a tokenizer, then use it."""
+    tokenizer: str | None = None
+    """Use this tokenizer.json."""
+    eos: str | None = None
+    """Token after each document; the end-of-text token that the tokenizer has, unless given."""
+    shard_bytes: Bytes = ByteSize(256 * 2**20)
+    """Most bytes of tokens in a shard file."""
+
+    @model_validator(mode="after")
+    def _one_tokenizer(self) -> Self:
+        if (self.train is None) == (self.tokenizer is None):
+            given = "neither" if self.train is None else "both"
+            raise ValueError(f"names {given} of train and tokenizer; give one: {{train: {{}}}} or {{tokenizer: PATH}}")
+        return self
+
+
+class Output(Settings):
+    """What a run writes."""
+
+    file_bytes: Bytes = ByteSize(256_000_000)
+    """Bytes of text after which a Parquet file of documents ends."""
+    signals: bool = True
+    """Also write the values of all signals, of kept documents and removed ones."""
+    edits: bool = False
+    """Also write the text that editors cut."""
+
+
+class Ledger(Settings):
+    """How much of the removed documents is kept."""
+
+    text: Literal["sample", "all", "none"] = "sample"
+    """Which removed documents keep their text in the ledger."""
+    sample_size: NonNegativeInt = 100
+    """Removed documents that keep their text under `sample`: the lowest id hashes of each stage, rule and source."""
+
+
+class Guardrails(Settings):
+    """Where a run stops because a stage removes more than it should; a deduplication that removes 98% is usually a bug."""
+
+    enabled: bool = True
+    """Stop there; else only say so."""
+    at_most_removed: Fraction = 0.98
+    """Largest share of its documents that a stage may remove."""
+    at_most_unextracted: Fraction = 0.5
+    """Largest share of its pages that `extract` may lose."""
+    from_documents: NonNegativeInt = 1000
+    """Fewest documents into a stage, of one source, for its share to be judged."""
+    stages: dict[str, Fraction] = Field(default_factory=dict)
+    """Largest share for single steps, by the name of the step."""
+
+    def limit(self, stage: Stage) -> float:
+        """Largest share of its documents that `stage` may remove."""
+        general = self.at_most_unextracted if stage.needs == "html" else self.at_most_removed
+        return self.stages.get(stage.label, general)
+
+
+class Recipe(Settings):
+    """How a corpus is made."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """What the corpus is called; a run folder holds runs of one recipe."""
+    seed: int = 0
+    """Decides everything that is drawn: samples, orders, hash functions."""
+    sources: dict[str, Source] = Field(min_length=1)
+    """The sources by name, each with its own stages."""
+    stages: list[Stage] = Field(default_factory=list)
+    """What is done to the documents of all sources together, after that."""
+    tokenize: Tokenize | None = None
+    """Write token shards; none unless given."""
+    mixture: dict[str, PositiveFloat] | None = None
+    """Weight of each source among the training tokens; equal to its tokens unless given."""
+    output: Output = Output()
+    """What is written."""
+    ledger: Ledger = Ledger()
+    """What is kept of removed documents."""
+    guardrails: Guardrails = Guardrails()
+    """When a run stops by itself."""
+    partition_bytes: Bytes = ByteSize(64_000_000)
+    """Bytes of text that one task works on; decides memory and speed, never the output."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        read = {name: (source.read.format, source.stages) for name, source in self.sources.items()}
+        problems = [
+            *arrangement_problems(read, self.stages),
+            *name_problems(list(self.sources), read, self.stages, self.mixture, self.guardrails.stages),
+        ]
+        if problems:
+            raise ValueError("; ".join(f"{shown_path(problem.loc)}: {problem.message}" for problem in problems))
+        return self
+
+
+Read = Mapping[str, tuple[str | None, Sequence[Stage]]]
+"""For each source its format (None where it is not known) and its stages."""
+
+
+def arrangement_problems(read: Read, across: Sequence[Stage]) -> Iterator[Problem]:
+    """Find steps that cannot stand where they do, and names that two steps share.
+
+    A bare `Stage` stands for an entry that could not be read; what hangs on it is not judged.
+
+    Args:
+        read: the sources.
+        across: stages across all sources.
+    """
+    labels_across = _labels(across, ("stages",), {}, problems := [])
+    for name, (format_, stages) in read.items():
+        loc = ("sources", name, "stages")
+        _labels(stages, loc, labels_across, problems)
+        for index, stage in enumerate(stages):
+            if isinstance(stage, Deduplicator):
+                problems.append(
+                    Problem((*loc, index), f"{stage.label} compares the documents of all sources; move it to the recipe's stages")
+                )
+        if format_ is not None:
+            problems += _text_problems(format_, stages, loc, bool(across))
+    for index, stage in enumerate(across):
+        if stage.needs == "html":
+            problems.append(
+                Problem(("stages", index), f"{stage.label} works on pages; move it to the stages of a source that has them")
+            )
+    yield from problems
+
+
+def name_problems(
+    names: Sequence[str], read: Read, across: Sequence[Stage], mixture: Mapping[str, float] | None, guarded: Mapping[str, float]
+) -> Iterator[Problem]:
+    """Find names of sources and steps that do not exist or cannot be used."""
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            yield Problem(("sources", name), "names a folder; use letters, digits, - and _ only")
+    for name in mixture or ():
+        if name not in names:
+            yield Problem(("mixture", name), f"no such source; the recipe has {', '.join(names)}")
+    if mixture is not None and (unweighted := [name for name in names if name not in mixture]):
+        yield Problem(("mixture",), f"gives no weight to {', '.join(unweighted)}; name every source")
+    labels = list(dict.fromkeys(stage.label for stages in (*(stages for _, stages in read.values()), across) for stage in stages))
+    for label in guarded:
+        if label not in labels:
+            yield Problem(("guardrails", "stages", label), f"no such step; the recipe has {', '.join(labels) or 'none'}")
+
+
+def _labels(stages: Sequence[Stage], loc: tuple[str, ...], taken: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+    """Where each step's name stands first, beside those taken already; adds names that cannot be used to `problems`."""
+    places = dict(taken)
+    for index, stage in enumerate(stages):
+        if type(stage) is Stage:
+            continue
+        here, label = (*loc, index), stage.label
+        if not label:
+            problems.append(Problem(here, f"{type(stage).__name__} has no name; give it one (name: ...)"))
+        elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", label):
+            problems.append(Problem(here, f"name is {label!r}; use letters, digits, - and _ only"))
+        elif label in STEPS_OF_OUR_OWN:
+            problems.append(Problem(here, f"name is {label!r}, which the ledger uses for a step of its own; choose another"))
+        elif label in places:
+            problems.append(
+                Problem(here, f"a second step called {label}; the first is {places[label]}: give one a name (name: ...)")
+            )
+        else:
+            places[label] = shown_path(here)
+    return places
+
+
+def _text_problems(format_: str, stages: Sequence[Stage], loc: tuple[str, ...], text_wanted: bool) -> Iterator[Problem]:
+    """Find stages that come before what they need, or after it is gone."""
+    unread = any(type(stage) is Stage for stage in stages)
+    has_text, has_html = format_ not in HTML_FORMATS, format_ in HTML_FORMATS
+    for index, stage in enumerate(stages):
+        if stage.needs == "html" and not has_html:
+            why = f"{format_} documents carry text already" if format_ not in HTML_FORMATS else "the pages are text by then"
+            yield Problem((*loc, index), f"{stage.label} needs pages, and {why}; remove it")
+        elif stage.needs == "text" and not has_text and type(stage) is not Stage and not unread:
+            yield Problem(
+                (*loc, index), f"{stage.label} needs text, and {format_} documents have none yet; put extract before it"
+            )
+        if stage.needs == "html":
+            has_text, has_html = True, False
+    if not has_text and not unread and not any(stage.needs == "text" for stage in stages):
+        then = "the recipe's stages need text" if text_wanted else "nothing would be left to write"
+        yield Problem(loc, f"hold no extract: {format_} documents are pages without text, and {then}; add extract")
+
+
+def stage_entry(stage: Stage) -> dict[str, dict[str, Any]]:
+    """A stage as it stands in a resolved recipe: its name, or `module:Class` of a user's own, with all its settings."""
+    target = f"{type(stage).__module__}:{type(stage).__qualname__}"
+    kind = next((name for name, known in STAGES.items() if known == target), target)
+    return {kind: stage.model_dump(mode="json")}
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with every default filled in, as JSON values; `recipe_from_resolved` reads it again."""
+    data = recipe.model_dump(mode="json", exclude={"stages": True, "sources": True})
+    data["sources"] = {
+        name: {"read": source.read.model_dump(mode="json"), "stages": [stage_entry(stage) for stage in source.stages]}
+        for name, source in recipe.sources.items()
+    }
+    data["stages"] = [stage_entry(stage) for stage in recipe.stages]
+    return {key: data[key] for key in Recipe.model_fields}
+
+
+def recipe_from_resolved(data: Mapping[str, Any], name: str = "resolved recipe") -> Recipe:
+    """Make a recipe from what `resolved` gave, or from any mapping in the form of a recipe file.
+
+    Args:
+        data: the mapping; stages are names, `{name: settings}`, or stages.
+        name: what error messages call it.
+
+    Raises:
+        UserError: it is no valid recipe; the message lists all mistakes.
+    """
+    from gristmill.pipeline.recipe_file import parse_recipe
+
+    return parse_recipe(data, lambda loc: f"{name}: {shown_path(loc)}" if loc else name)
+
+
+def load_recipe(
+    name_or_path: str, sets: Sequence[str] = (), inputs: Sequence[str] = (), *, paths_required: bool = True
+) -> Recipe:
+    """Read a recipe file, or a shipped recipe by its name.
+
+    Relative paths in the file (inputs, lists, the tokenizer) are sought beside the file first, then from the current folder;
+    those in `sets` and `inputs` are relative to the current folder.
+
+    Args:
+        name_or_path: a name from `gristmill recipe list`, or a file.
+        sets: changes, each `PATH=VALUE`.
+        inputs: paths that replace those of the only source, or `NAME=PATH` for a named one.
+        paths_required: a source without paths is an error.
+
+    Raises:
+        UserError: it cannot be read, or is no valid recipe; the message lists all mistakes, each with its line.
+    """
+    from gristmill.pipeline.recipe_file import load
+
+    return load(name_or_path, sets, inputs, paths_required)
