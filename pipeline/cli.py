@@ -120,6 +120,10 @@ def _usage(error: CycloptsError, arguments: Sequence[str]) -> str:
         )
     else:
         said = " ".join(str(error).split())
-    commands = list(app)
-    names = [word for word in arguments[:1] if word in commands]
+    names: list[str] = []
+    for word in arguments[:2]:
+        group = app[names[0]] if names else app
+        if word not in list(group):
+            break
+        names.append(word)
     return f"{said}\nSee: {' '.join(['gristmill', *names, '--help'])}"

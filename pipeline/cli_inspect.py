@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from gristmill.pipeline.cli_shared import AsJson, show_json
 
 
-def funnel(run: str, *, by: Literal["stage", "source", "rule"] = "stage", as_json: AsJson = False) -> None:
+def funnel(run: str, /, *, by: Literal["stage", "source", "rule"] = "stage", as_json: AsJson = False) -> None:
     """Show how many documents each stage kept, and what removed the rest.
 
     Example: gristmill funnel out/web --by rule
@@ -26,7 +26,7 @@ def funnel(run: str, *, by: Literal["stage", "source", "rule"] = "stage", as_jso
         inspect.print_funnel(run, by)
 
 
-def why(run: str, id_or_url: str, *, as_json: AsJson = False) -> None:
+def why(run: str, id_or_url: str, /, *, as_json: AsJson = False) -> None:
     """Show what became of a document: each stage it passed, with its values beside the thresholds, and where it ended.
 
     Example: gristmill why out/web https://example.org/page
@@ -46,6 +46,7 @@ def why(run: str, id_or_url: str, *, as_json: AsJson = False) -> None:
 
 def sample(
     run: str,
+    /,
     *,
     stage: str | None = None,
     rule: str | None = None,

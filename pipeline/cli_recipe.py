@@ -27,7 +27,7 @@ def recipe_list(*, as_json: AsJson = False) -> None:
 
 
 @recipe_app.command(name="show")
-def recipe_show(recipe: str, *, set: Sets = (), as_json: AsJson = False) -> None:
+def recipe_show(recipe: str, /, *, set: Sets = (), as_json: AsJson = False) -> None:
     """Show a recipe as it is written; with --json, with every default filled in.
 
     Example: gristmill recipe show refinedweb-lite
@@ -49,7 +49,7 @@ def recipe_show(recipe: str, *, set: Sets = (), as_json: AsJson = False) -> None
 
 
 @recipe_app.command(name="check")
-def recipe_check(recipe: str, *, set: Sets = (), as_json: AsJson = False) -> None:
+def recipe_check(recipe: str, /, *, set: Sets = (), as_json: AsJson = False) -> None:
     """Check a recipe, and tell all its mistakes at once.
 
     Example: gristmill recipe check my-corpus.yaml

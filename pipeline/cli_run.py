@@ -10,6 +10,7 @@ from gristmill.pipeline.cli_shared import AsJson, Flag, Inputs, Sets, print_tabl
 
 def run(
     recipe: str,
+    /,
     *,
     input: Inputs = (),
     output: str | None = None,
@@ -71,6 +72,7 @@ def run(
 
 def plan(
     recipe: str,
+    /,
     *,
     input: Inputs = (),
     output: str | None = None,
@@ -105,7 +107,7 @@ def plan(
         print_table(rows)
 
 
-def clean(run: str) -> None:
+def clean(run: str, /) -> None:
     """Drop the finished steps that a run folder keeps for the next run; its results stay.
 
     Example: gristmill clean out/web
@@ -115,4 +117,4 @@ def clean(run: str) -> None:
     """
     from gristmill.pipeline.run import clean as drop
 
-    drop(run)
+    print(f"{drop(run):,} bytes freed")

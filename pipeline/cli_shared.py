@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from gristmill.pipeline.errors import UserError
 
-Flag = Parameter(negative="")
-Inputs = Annotated[tuple[str, ...], Parameter(name="--input", negative="")]
-Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative="")]
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+Flag = Parameter(negative="", show_default=False)
+Inputs = Annotated[tuple[str, ...], Parameter(name="--input", negative="", show_default=False)]
+Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 
 
 def show_json(value: Any) -> None:

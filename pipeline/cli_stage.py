@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
-from gristmill.pipeline.cli_shared import Flag
+from gristmill.pipeline.errors import UserError
 from gristmill.stages.registry import STAGES
 
 stage_app = App(
@@ -51,25 +51,21 @@ def _command(cls: type[Any]) -> Callable[..., None]:
         id_column: str | None = None,
         workers: int | None = None,
         scheduler: str | None = None,
-        cluster: str | None = None,
-        limit: int | None = None,
-        verify: Annotated[bool, Flag] = False,
     ) -> None:
         from gristmill.pipeline.inspect import print_funnel
+        from gristmill.pipeline.overrides import default_label
         from gristmill.pipeline.run import run_stage
+        from pydantic import ValidationError
 
         read = {"format": format, "text_column": text_column, "id": "column" if id_column else None, "id_column": id_column}
-        result = run_stage(
-            settings if settings is not None else cls(),
-            input,
-            output,
-            workers=workers,
-            scheduler=scheduler,
-            cluster=cluster,
-            limit=limit,
-            verify=verify,
-            read={key: value for key, value in read.items() if value is not None},
-        )
+        stage = settings if settings is not None else cls()
+        if not stage.label:
+            stage = stage.model_copy(update={"name": default_label(f":{cls.__name__}")})
+        given = {key: value for key, value in read.items() if value is not None}
+        try:
+            result = run_stage(stage, input, output, read=given, workers=workers, scheduler=scheduler)
+        except ValidationError as error:  # the stage cannot work on documents of this kind
+            raise UserError("\n".join(mistake["msg"].removeprefix("Value error, ") for mistake in error.errors())) from error
         print_funnel(result.folder)
 
     command.__doc__ = f"""{inspect.cleandoc(cls.__doc__ or cls.__name__)}
@@ -82,9 +78,6 @@ def _command(cls: type[Any]) -> Callable[..., None]:
         id_column: column (jsonl, parquet) that holds the id; without it a document is called by its place.
         workers: processes on this machine; default: one a core.
         scheduler: address of a running Dask scheduler, tcp://host:port.
-        cluster: file that describes a Dask cluster to start.
-        limit: read only so many documents.
-        verify: check the sha256 of everything that is reused.
     """
     # flags of the stage: its settings, each named, typed and explained once, in the stage
     command.__annotations__["settings"] = Annotated[cls, Parameter(name="*")]

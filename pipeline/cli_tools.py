@@ -82,7 +82,7 @@ def models_list(*, as_json: AsJson = False) -> None:
 
 
 @models_app.command(name="fetch")
-def models_fetch(name: str) -> None:
+def models_fetch(name: str, /) -> None:
     """Bring a model into the user's cache, its sha256 checked; prints where it lies.
 
     Example: gristmill models fetch lid.176
@@ -95,7 +95,7 @@ def models_fetch(name: str) -> None:
     print(fetch(name, lambda line: print(line, file=sys.stderr)))
 
 
-def train(config: str, *, set: Sets = (), output: str | None = None) -> None:
+def train(config: str, /, *, set: Sets = (), output: str | None = None) -> None:
     """Train a model on token shards. An output folder with a checkpoint is continued. Also under torchrun.
 
     Example: gristmill train tiny --set data=out/web/shards steps=20 schedule.steps=20 --output out/tiny
@@ -119,7 +119,7 @@ def train(config: str, *, set: Sets = (), output: str | None = None) -> None:
         raise UserError(str(error)) from error
 
 
-def demo_crawl(output: str) -> None:
+def demo_crawl(output: str, /) -> None:
     """Make a WARC file to try things on, from the documentation of the installed Python and pages written for it.
 
     Example: gristmill demo-crawl demo.warc.gz

@@ -168,7 +168,7 @@ def _open(data: dict[str, Any], loc: Loc, assignment: str) -> dict[str, Any]:
     if not isinstance(last, int):
         if not isinstance(holder[last], dict):
             raise UserError(f"--set {assignment}: {'.'.join(map(str, loc))} is {shown(holder[last])}; it should be a mapping")
-        return dict.__getitem__(holder, last)  # type: ignore[no-any-return]
+        return holder[last]  # type: ignore[no-any-return]
     kind = _kind(holder[last])
     settings = holder[last][kind] if isinstance(holder[last], dict) else None
     holder[last] = {kind: dict(settings) if isinstance(settings, dict) else {}}

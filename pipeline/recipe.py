@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import Gt
 from gristmill.pipeline.readers.reader import ReadSettings
 from gristmill.pipeline.recipe_errors import Problem, shown_path
+from gristmill.pipeline.yaml_lines import Loc
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.registry import STAGES
 from gristmill.stages.settings import Settings
 from gristmill.stages.stage import Stage
-from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveFloat, field_validator, model_validator
 
 Bytes = Annotated[ByteSize, Gt(0)]
 """A number of bytes: 256MB (10^6), 64MiB (2^20), or an int."""
@@ -126,7 +127,7 @@ class Guardrails(Settings):
 class Recipe(Settings):
     """How a corpus is made."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str
     """What the corpus is called; a run folder holds runs of one recipe."""
     seed: int = 0
     """Decides everything that is drawn: samples, orders, hash functions."""
@@ -146,6 +147,13 @@ class Recipe(Settings):
     """When a run stops by itself."""
     partition_bytes: Bytes = ByteSize(64_000_000)
     """Bytes of text that one task works on; decides memory and speed, never the output."""
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(f"is {name!r}; it names a folder: use letters, digits, ., - and _ only")
+        return name
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -172,9 +180,10 @@ def arrangement_problems(read: Read, across: Sequence[Stage]) -> Iterator[Proble
         read: the sources.
         across: stages across all sources.
     """
-    labels_across = _labels(across, ("stages",), {}, problems := [])
+    problems: list[Problem] = []
+    labels_across = _labels(across, ("stages",), {}, problems)
     for name, (format_, stages) in read.items():
-        loc = ("sources", name, "stages")
+        loc: Loc = ("sources", name, "stages")
         _labels(stages, loc, labels_across, problems)
         for index, stage in enumerate(stages):
             if isinstance(stage, Deduplicator):
@@ -197,7 +206,7 @@ def name_problems(
     """Find names of sources and steps that do not exist or cannot be used."""
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            yield Problem(("sources", name), "names a folder; use letters, digits, - and _ only")
+            yield Problem(("sources", name), f"is {name!r}; it names a folder: use letters, digits, - and _ only")
     for name in mixture or ():
         if name not in names:
             yield Problem(("mixture", name), f"no such source; the recipe has {', '.join(names)}")
@@ -209,7 +218,7 @@ def name_problems(
             yield Problem(("guardrails", "stages", label), f"no such step; the recipe has {', '.join(labels) or 'none'}")
 
 
-def _labels(stages: Sequence[Stage], loc: tuple[str, ...], taken: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+def _labels(stages: Sequence[Stage], loc: Loc, taken: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
     """Where each step's name stands first, beside those taken already; adds names that cannot be used to `problems`."""
     places = dict(taken)
     for index, stage in enumerate(stages):
@@ -231,7 +240,7 @@ def _labels(stages: Sequence[Stage], loc: tuple[str, ...], taken: Mapping[str, s
     return places
 
 
-def _text_problems(format_: str, stages: Sequence[Stage], loc: tuple[str, ...], text_wanted: bool) -> Iterator[Problem]:
+def _text_problems(format_: str, stages: Sequence[Stage], loc: Loc, text_wanted: bool) -> Iterator[Problem]:
     """Find stages that come before what they need, or after it is gone."""
     unread = any(type(stage) is Stage for stage in stages)
     has_text, has_html = format_ not in HTML_FORMATS, format_ in HTML_FORMATS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -87,7 +88,7 @@ def _inside(loc: tuple[int | str, ...], data: Any, missing: bool) -> Loc:
     for index, part in enumerate(loc):
         held = isinstance(data, dict) and part in data
         if held or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
-            data = data[part]  # type: ignore[index]
+            data = data[part]
             path.append(part)
         elif missing and index == len(loc) - 1:
             path.append(part)
@@ -114,7 +115,7 @@ def _message(found: dict[str, Any], model: type[BaseModel], inside: Loc, owner: 
         return f"is {shown(value)}; should be a mapping{keys}"
     if kind.startswith("byte_size"):
         return f"is {shown(value)}; should be a size such as 64MB (10^6 bytes), 64MiB (2^20 bytes) or a number of bytes"
-    return f"is {shown(value)}; {said.replace('Input should', 'should')}"
+    return f"is {shown(value)}; {re.sub(r'^[A-Z][a-z]+ should', 'should', said)}"
 
 
 def _model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:

@@ -8,16 +8,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.overrides import apply_inputs, apply_set, default_label, stage_lists
-from gristmill.pipeline.recipe import Recipe, arrangement_problems, name_problems
+from gristmill.pipeline.recipe import Recipe, SourceRead, arrangement_problems, name_problems
 from gristmill.pipeline.recipe_errors import Problem, nearest_first, raise_problems, shown, shown_path, validation_problems
 from gristmill.pipeline.yaml_lines import Loc, YamlFile, parse_yaml, read_yaml
 from gristmill.stages.registry import STAGES, stage_class
 from gristmill.stages.stage import Stage
 from pydantic import BaseModel, ValidationError
+
+FORMATS = frozenset(get_args(SourceRead.model_fields["format"].annotation))
 
 
 def shipped_recipes() -> list[str]:
@@ -152,7 +154,7 @@ def _misfits(values: Mapping[str, Any]) -> list[Problem]:
         if isinstance(settings, BaseModel):
             settings = settings.model_dump()
         format_ = settings.get("format") if isinstance(settings, dict) else None
-        read[name] = (format_ if isinstance(format_, str) else None, _only_stages(stages))
+        read[name] = (format_ if format_ in FORMATS else None, _only_stages(stages))
     across = _only_stages(values.get("stages", []))
     mixture, guardrails = values.get("mixture"), values.get("guardrails")
     guarded = guardrails.get("stages") if isinstance(guardrails, dict) else None
