@@ -14,7 +14,7 @@ from gristmill.pipeline.dedup import Deduplication
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.exchange import destinations, sent_to
 from gristmill.pipeline.identity import platform_identity, stage_identity
-from gristmill.pipeline.inputs import Unit
+from gristmill.pipeline.inputs import Unit, reader_module
 from gristmill.pipeline.ledger import LedgerText
 from gristmill.pipeline.parts import Part, make_packs
 from gristmill.pipeline.publish import Publication
@@ -69,6 +69,7 @@ class Driver:
         self.state = RunState(labels=stage_labels(recipe), versions=dict.fromkeys(recipe.sources, 0))
         self.ledger_text = LedgerText(recipe.ledger.text, recipe.ledger.sample_size, recipe.seed)
         self._read_files: list[list[str]] = []
+        self._identities: dict[int, dict[str, Any]] = {}
 
     def run(self, units: dict[str, list[Unit]]) -> Publication:
         """Read the units of each source, take them through all stages, tokenize, and write what is to be published."""
@@ -121,14 +122,20 @@ class Driver:
             sample=self.options.sample,
         )
 
-    def _pass_key(self, kind: str, settings: passes.PassSettings, **more: Any) -> str:
+    def _identity(self, stage: Stage) -> dict[str, Any]:
+        """`stage_identity`, computed once: there may be 100,000 partitions."""
+        if id(stage) not in self._identities:
+            self._identities[id(stage)] = stage_identity(stage)
+        return self._identities[id(stage)]
+
+    def _pass_key(self, kind: str, settings: passes.PassSettings, *modules: str, **more: Any) -> str:
         text = settings.ledger_text
         return step_key(
             kind,
-            code=code_hash("gristmill.pipeline.passes"),
+            code=code_hash("gristmill.pipeline.passes", *modules),
             platform=platform_identity(),
             source=settings.source,
-            stages=[stage_identity(stage) for stage in settings.stages],
+            stages=[self._identity(stage) for stage in settings.stages],
             ledger=[text.mode, text.per_rule, text.seed],
             chunk_bytes=settings.chunk_bytes,
             first_version=settings.first_version,
@@ -163,6 +170,7 @@ class Driver:
         key = self._pass_key(
             "read",
             settings,
+            reader_module(read),
             slices=unit.identity(),
             read=read.model_dump(mode="json", exclude={"paths"}),
             limit=limit,
@@ -228,7 +236,7 @@ class Driver:
 
     def _check_ids(self) -> None:
         """Raise where two records of the run share an id."""
-        if not any(source.read.id_kind in ("record", "column") for source in self.recipe.sources.values()):
+        if not any(source.read.id_from in ("record", "column") for source in self.recipe.sources.values()):
             return
         base = {"code": code_hash("gristmill.pipeline.id_tasks"), "platform": platform_identity()}
         total = sum(counts["in"] for (stage, _), counts in self.state.counts.items() if stage == passes.READ)

@@ -89,19 +89,21 @@ def run(
             for name, source in recipe.sources.items():
                 units[name], files = plan_units(name, source.read, recipe.partition_bytes, runner)
                 facts["inputs"] += [
-                    {"source": name, "file": file.file, "path": file.path, "size": file.size, "fingerprint": file.fingerprint} for file in files
+                    {"source": name, "file": file.name, "path": file.path, "size": file.size, "fingerprint": file.fingerprint} for file in files
                 ]
             # only now: whatever is wrong with stages or inputs leaves the folder as it was
             folder.put_json(RUN, facts | {"status": "running"} | _published_before(previous))
             try:
                 publication = driver.run(units)
             except BaseException:
-                folder.put_json(RUN, facts | {"status": "stopped"} | _published_before(previous))
+                # what was published before stays as it is, and so do its facts
+                done_before = previous is not None and previous.get("status") == "done"
+                folder.put_json(RUN, previous if done_before else facts | {"status": "stopped"})
                 raise
         state = driver.state
         folder.put_json(RUN, facts | {"status": "publishing"})
         facts["final"] = publication.install(folder)
-        facts |= {"other_records": state.other_records, "unreadable_gaps": state.gaps, "status": "done"}
+        facts |= {"other_records": state.other_totals(), "unreadable_gaps": state.gaps, "status": "done"}
         funnel = state.funnel()
         folder.put_json("funnel.json", funnel)
         folder.put_json(RUN, facts)

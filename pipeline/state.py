@@ -83,6 +83,11 @@ class RunState:
                 self._take_ledger(manifest["ledger"])
         self.parts = parts
 
+    def other_totals(self) -> dict[str, int]:
+        """Records that are no documents (requests, metadata, ...) by type, over all sources."""
+        kinds = sorted({kind for known in self.other_records.values() for kind in known})
+        return {kind: sum(known.get(kind, 0) for known in self.other_records.values()) for kind in kinds}
+
     def funnel(self) -> dict[str, Any]:
         """`funnel.json`."""
         order = {label: index for index, label in enumerate(self.labels)}

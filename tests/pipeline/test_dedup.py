@@ -1,0 +1,157 @@
+"""A deduplication keeps one document of each cluster, whatever the packs, and says which."""
+
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from gristmill.pipeline import dedup_tasks
+from gristmill.pipeline.cluster import InProcess
+from gristmill.pipeline.dedup import Deduplication
+from gristmill.pipeline.dedup_tasks import PAIRS, stars
+from gristmill.pipeline.ledger import LedgerText
+from gristmill.pipeline.parts import Part, make_packs
+from gristmill.pipeline.progress import Progress
+from gristmill.pipeline.runner import Runner
+from gristmill.pipeline.state import RunState
+from gristmill.pipeline.steps import StepStore
+from gristmill.pipeline.storage import Storage
+from gristmill.pipeline.tables import StreamWriter, read_batches
+from gristmill.stages.deduplicator import Deduplicator
+from gristmill.stages.documents import DOCUMENTS, Batch
+from gristmill.tokenizers.sampling import keyed_hashes
+
+
+class SameText(Deduplicator):
+    """Documents with equal text."""
+
+    kind: ClassVar[str] = "same_text"
+    one_key: ClassVar[bool] = True
+
+    def emit(self, batch: Batch) -> pa.Table:
+        keys = keyed_hashes(batch.table["text"].to_pylist(), 0)
+        return pa.table({"key": keys, "check": keys, "row": np.arange(len(batch))})
+
+
+class SharedWords(Deduplicator):
+    """Documents that share words, compared by the Jaccard similarity of their word sets."""
+
+    kind: ClassVar[str] = "shared_words"
+    least: float | None = 0.5
+
+    @property
+    def rows_per_document(self) -> int:
+        return 8
+
+    @property
+    def least_similarity(self) -> float | None:
+        return self.least
+
+    def emit(self, batch: Batch) -> pa.Table:
+        pairs = [(word, row) for row, text in enumerate(batch.table["text"].to_pylist()) for word in set(text.split())]
+        keys = keyed_hashes([word for word, _ in pairs], 0)
+        return pa.table({"key": keys, "check": keys, "row": pa.array([row for _, row in pairs], pa.int64())})
+
+    def sketches(self, batch: Batch) -> pa.ListArray:
+        sets = [sorted(keyed_hashes(sorted(set(text.split())), 0).tolist()) for text in batch.table["text"].to_pylist()]
+        return pa.array(sets, pa.list_(pa.uint64()))
+
+    def similarity(self, left: pa.ListArray, right: pa.ListArray) -> np.ndarray:
+        sets = [(set(a), set(b)) for a, b in zip(left.to_pylist(), right.to_pylist(), strict=True)]
+        return np.array([len(a & b) / len(a | b) for a, b in sets])
+
+
+def deduplicate(folder, stage: Deduplicator, texts: list[str], part_rows: int, pack_bytes: int):
+    """Removals `[(id, kept_id, similarity)]` and the ids that stay."""
+    work = Storage(str(folder))
+    parts = []
+    for number, start in enumerate(range(0, len(texts), part_rows)):
+        rows = [
+            dict.fromkeys(DOCUMENTS.names) | {"id": f"d{row}", "text": texts[row], "source": "s", "file": "f", "position": row}
+            for row in range(start, min(start + part_rows, len(texts)))
+        ]
+        table = pa.Table.from_pylist(rows, schema=DOCUMENTS)
+        writer = StreamWriter(work, f"part{number}.arrow", DOCUMENTS)
+        writer.write(table)
+        entry = writer.close()
+        size = sum(len(row["text"].encode()) for row in rows)
+        parts.append(Part("s", entry["file"], f"p{number}", len(rows), len(rows), size, 0))
+    with Progress(quiet=True) as progress:
+        runner = Runner(InProcess(), work, StepStore(work), progress)
+        packs = make_packs(parts, pack_bytes)
+        removed = Deduplication(runner, stage, packs, 400, LedgerText()).run()
+    state = RunState(parts=parts, labels=[stage.label], versions={"s": 0})
+    state.take_removals(stage.label, packs, removed)
+    rows = [row for one in state.ledger.get(stage.label, []) for table in read_batches(work, one.file) for row in table.to_pylist()]
+    gone = {row["id"] for row in rows}
+    counts = state.counts[stage.label, "s"]
+    assert (counts["in"], counts["kept"]) == (len(texts), len(texts) - len(gone))
+    return [(row["id"], row["kept_id"], row["similarity"]) for row in rows], [f"d{n}" for n in range(len(texts)) if f"d{n}" not in gone]
+
+
+@pytest.mark.parametrize(("part_rows", "pack_bytes"), [(100, 10**6), (3, 40), (1, 1)])
+def test_one_of_equal_texts_stays_and_the_ledger_names_it(tmp_path, part_rows, pack_bytes):
+    texts = ["a b", "c", "a b", "d e f", "c", "a b", "x"]
+    removed, kept = deduplicate(tmp_path, SameText(), texts, part_rows, pack_bytes)
+    assert removed == [("d2", "d0", 1.0), ("d4", "d1", 1.0), ("d5", "d0", 1.0)]
+    assert kept == ["d0", "d1", "d3", "d6"]
+
+
+@pytest.mark.parametrize("pack_bytes", [10**6, 60, 1])
+def test_all_documents_sharing_one_key_leave_one(tmp_path, pack_bytes, monkeypatch):
+    monkeypatch.setattr(dedup_tasks, "FLUSH_ROWS", 16)
+    removed, kept = deduplicate(tmp_path, SameText(), ["same"] * 100, 9, pack_bytes)
+    assert kept == ["d0"]
+    assert {kept_id for _, kept_id, _ in removed} == {"d0"}
+
+
+@pytest.mark.parametrize(("part_rows", "pack_bytes"), [(100, 10**6), (2, 30), (1, 1)])
+def test_similar_documents_form_clusters_and_the_longest_stays(tmp_path, part_rows, pack_bytes):
+    texts = ["a b c", "a b c d", "z", "p q r s", "p q r t", "a y"]
+    removed, kept = deduplicate(tmp_path, SharedWords(), texts, part_rows, pack_bytes)
+    # d0 and d1 share 3 of 4 words; d3 and d4 share 3 of 5; d5 shares 1 of 5 with d1
+    assert removed == [("d0", "d1", 0.75), ("d4", "d3", 0.6)]
+    assert kept == ["d1", "d2", "d3", "d5"]
+
+
+def test_the_first_stays_where_the_policy_says_so(tmp_path):
+    removed, _ = deduplicate(tmp_path, SharedWords(keep="first"), ["a b c", "a b c d"], 1, 1)
+    assert removed == [("d1", "d0", 0.75)]
+
+
+def test_a_chain_is_one_cluster_and_tells_the_true_similarity_to_the_kept_one(tmp_path):
+    removed, kept = deduplicate(tmp_path, SharedWords(), ["a b c d e f", "c d e f g", "e f g h"], 1, 1)
+    # d0~d1: 4 of 7 words, d1~d2: 3 of 6; d0 and d2 share only 2 of 8, yet d1 links them
+    assert kept == ["d0"]
+    assert removed == [("d1", "d0", 4 / 7), ("d2", "d0", 0.25)]
+
+
+def test_without_a_least_similarity_shared_keys_are_enough(tmp_path):
+    removed, kept = deduplicate(tmp_path, SharedWords(least=None), ["a b c", "c x y z", "q"], 1, 1)
+    assert removed == [("d0", "d1", 1 / 6)]
+    assert kept == ["d1", "d2"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_packs_do_not_show_in_the_result(tmp_path, seed):
+    random = np.random.default_rng(seed)
+    texts = [" ".join(random.choice(list("abcdefghijklmnop"), size=random.integers(1, 7))) for _ in range(80)]
+    results = [
+        deduplicate(tmp_path / f"{rows}-{size}", SharedWords(), texts, rows, size) for rows, size in [(100, 10**6), (7, 90), (1, 1)]
+    ]
+    assert results[0] == results[1] == results[2]
+    removed, kept = results[0]
+    assert {kept_id for _, kept_id, _ in removed} <= set(kept)
+    for identifier, kept_id, similarity in removed:
+        left, right = (set(texts[int(one[1:])].split()) for one in (identifier, kept_id))
+        assert similarity == len(left & right) / len(left | right)
+
+
+def test_stars_keep_components_with_one_pair_a_document():
+    pairs = pa.table([[1, 3, 7], [2, 2, 9], [5, 5, 4], [5, 6, 4]], schema=PAIRS)
+    # lengths: 1 -> 5, 2 -> 6, 3 -> 5, 7 -> 4, 9 -> 4
+    assert sorted(zip(*(stars(pairs.set_column(3, "b_length", pa.array([6, 6, 4])), "longest")[n].to_pylist() for n in "ab"), strict=True)) == [
+        (2, 1),
+        (2, 3),
+        (7, 9),
+    ]
