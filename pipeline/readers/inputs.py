@@ -31,7 +31,7 @@ class InputFile:
     """The fsspec filesystem it is on."""
     path: str
     """Where, on `fs`."""
-    name: str
+    file: str
     """Its name relative to the source's root: the `file` column, part of ids, and the order of the files."""
     size: int
     """Stored bytes."""
@@ -81,7 +81,7 @@ def list_files(paths: list[str], settings: ReadSettings) -> list[InputFile]:
                 f"{file.path} is named twice, by {other.pattern} and by {file.pattern}; its records would be read twice"
             )
     named = _named(found)
-    return sorted(named, key=lambda file: file.name)
+    return sorted(named, key=lambda one: one.file)
 
 
 def _named(found: list[_Found]) -> list[InputFile]:

@@ -101,6 +101,8 @@ def read(
     Raises:
         UserError: the file is not of this format at all.
     """
+    if start == 0:
+        check(fs, path, settings)
     yield from _module(settings).read(fs, path, file, source, start, stop, settings, batch_bytes)
 
 
