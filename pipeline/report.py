@@ -143,9 +143,7 @@ def _damaged(published: PublishedRun) -> dict[str, Any]:
     number = sum(row["rules"].get(DAMAGED, 0) for row in published.rows if row["stage"] == "read")
     if not number:
         return {"number": 0, "rows": []}
-    chosen = lowest(
-        published, _LISTED, lambda stage, rule: "gap" if (stage, rule) == ("read", DAMAGED) else None, only_stage="read"
-    )
+    chosen = lowest(published, _LISTED, lambda stage, rule: "gap" if (stage, rule) == ("read", DAMAGED) else None)
     rows = sorted(chosen.get("gap", []), key=lambda row: (row["source"], row["file"], row["position"]))
     return {"number": number, "rows": rows}
 
@@ -161,7 +159,7 @@ def _inputs(published: PublishedRun) -> dict[str, Any]:
 def _facts(published: PublishedRun) -> list[tuple[str, str]]:
     """What else `run.json` says about the run, in short: versions, seeds, records that were no documents."""
     facts: list[tuple[str, str]] = []
-    told = {"gristmill": "Gristmill", "status": "status", "started": "started", "finished": "finished"}
+    told = {"gristmill": "Gristmill", "limit": "limited to records", "sample": "share of records sampled"}
     for key, name in told.items():
         if (fact := published.facts.get(key)) is not None:
             facts.append((name, str(fact)))

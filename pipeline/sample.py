@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def sample(run: RunFolder, stage: str | None = None, rule: str | None = None, n:
     if n < 1:
         raise UserError(f"-n {n}: asks for no examples; give 1 or more")
     _check_removed_something(published, stage, rule)
-    chosen = lowest(published, n, lambda at, by: "all" if stage in (None, at) and rule in (None, by) else None, only_stage=stage)
+    chosen = lowest(published, n, lambda at, by: "all" if stage in (None, at) and rule in (None, by) else None)
     return chosen.get("all", [])
 
 
@@ -53,88 +54,95 @@ def print_sample(run: RunFolder, stage: str | None = None, rule: str | None = No
         _print_row(console, row)
 
 
-def lowest(
-    published: PublishedRun, n: int, group: Callable[[str, str], Hashable | None], only_stage: str | None = None
-) -> dict[Hashable, list[dict[str, Any]]]:
+def lowest(published: PublishedRun, n: int, group: Callable[[str, str], Hashable | None]) -> dict[Hashable, list[dict[str, Any]]]:
     """The `n` ledger rows of each group that rank lowest: with text before without, then by keyed hash of the id.
 
     Args:
         published: the run.
         n: most rows a group.
         group: what a row of this stage and rule belongs to; None leaves it out.
-        only_stage: no row of another stage is in any group; files and row groups without it are not read.
 
     Returns:
         Whole ledger rows by group. Held in memory are these rows and one row group.
     """
     seed = int(published.facts.get("recipe", {}).get("seed") or 0)
-    heaps: dict[Hashable, list[_Entry]] = {}
+    removed = by_rule(published.rows)
+    wanted = {(row["stage"], row["rule"]): key for row in removed if (key := group(row["stage"], row["rule"])) is not None}
+    heaps: dict[Hashable, list[_Entry]] = {key: [] for key in wanted.values()}
+    # Few rows of a large ledger have a text, and row groups without any are not read; so those first.
+    _scan(published, heaps, n, wanted, seed, with_text=True)
+    enough = Counter[Hashable]()
+    for row in removed:
+        if (row["stage"], row["rule"]) in wanted:
+            enough[wanted[row["stage"], row["rule"]]] += row["removed"]
+    short = {at: key for at, key in wanted.items() if len(heaps[key]) < min(n, enough[key])}
+    if short:
+        _scan(published, heaps, n, short, seed, with_text=False)
+    places = sorted(entry[3] for heap in heaps.values() for entry in heap)
+    read = {place: published.row(place) for place in places}
+    return {key: [read[entry[3]] for entry in sorted(heap, reverse=True)] for key, heap in heaps.items() if heap}
+
+
+def _scan(
+    published: PublishedRun,
+    heaps: dict[Hashable, list[_Entry]],
+    n: int,
+    wanted: dict[tuple[str, str], Hashable],
+    seed: int,
+    with_text: bool,
+) -> None:
+    """Let all ledger rows of the wanted stages and rules compete that have a text, or all that have none."""
+    from gristmill.tokenizers.sampling import keyed_hashes
+
     for file in published.files("removed"):
         with published.parquet(file) as parquet:
             start = 0
             for number in range(parquet.num_row_groups):
-                rows = parquet.metadata.row_group(number).num_rows
-                if rows and _may_hold(parquet, number, only_stage):
-                    _rank(heaps, n, group, seed, _narrow(parquet, number), file, start)
-                start += rows
-    places = sorted(entry[3] for heap in heaps.values() for entry in heap)
-    read = {place: published.row(place) for place in places}
-    return {key: [read[entry[3]] for entry in sorted(heap, reverse=True)] for key, heap in heaps.items()}
+                rows = _narrow(parquet, number, wanted, with_text)
+                if rows is not None:
+                    columns = [rows[name].to_pylist() for name in ("id", "stage", "rule", "row")]
+                    hashes = keyed_hashes(columns[0], seed).tolist()
+                    for document_id, stage, rule, row, rank in zip(*columns, hashes, strict=True):
+                        heap = heaps[wanted[stage, rule]]
+                        entry = (int(with_text), -rank, document_id, Place(file, start + row, REMOVED))
+                        if len(heap) < n:
+                            heapq.heappush(heap, entry)
+                        elif entry > heap[0]:
+                            heapq.heapreplace(heap, entry)
+                start += parquet.metadata.row_group(number).num_rows
 
 
-def _rank(
-    heaps: dict[Hashable, list[_Entry]],
-    n: int,
-    group: Callable[[str, str], Hashable | None],
-    seed: int,
-    rows: pa.Table,
-    file: str,
-    start: int,
-) -> None:
-    """Let the rows of one row group compete; `start` is the row of the file that the row group begins with."""
-    from gristmill.tokenizers.sampling import keyed_hashes
-
-    ids, *columns = [rows[name].to_pylist() for name in ("id", "stage", "rule", "has_text")]
-    hashes = keyed_hashes(ids, seed).tolist()
-    for index, (document_id, rank, stage, rule, has_text) in enumerate(zip(ids, hashes, *columns, strict=True)):
-        key = group(stage, rule)
-        if key is None:
-            continue
-        heap = heaps.setdefault(key, [])
-        entry = (int(has_text), -rank, document_id, Place(file, start + index, REMOVED))
-        if len(heap) < n:
-            heapq.heappush(heap, entry)
-        elif entry > heap[0]:
-            heapq.heapreplace(heap, entry)
-
-
-def _may_hold(parquet: pq.ParquetFile, group: int, stage: str | None) -> bool:
-    """Whether rows of the stage can be in the row group, by its statistics; the ledger is sorted by stage."""
-    if stage is None:
-        return True
-    found = parquet.metadata.row_group(group)
-    for number in range(found.num_columns):
-        column = found.column(number)
-        if column.path_in_schema == "stage" and column.statistics is not None and column.statistics.has_min_max:
-            return bool(column.statistics.min <= stage <= column.statistics.max)
-    return True
-
-
-def _narrow(parquet: pq.ParquetFile, group: int) -> pa.Table:
-    """`id`, `stage`, `rule` and `has_text` of a row group; texts are read only where some rows have one and some not."""
+def _narrow(parquet: pq.ParquetFile, group: int, wanted: dict[tuple[str, str], Hashable], with_text: bool) -> pa.Table | None:
+    """`id`, `stage`, `rule` and `row` (in the row group) of the wanted rows; None where there are none, mostly told by statistics."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    count = parquet.metadata.row_group(group).num_rows
+    stages, texts = _statistics(parquet, group, "stage"), _statistics(parquet, group, "text")
+    if stages is not None and stages.has_min_max and not any(stages.min <= stage <= stages.max for stage, _ in wanted):
+        return None
+    if texts is not None and texts.has_null_count and texts.null_count == (count if with_text else 0):
+        return None
+    rows = parquet.read_row_group(group, columns=["stage", "rule"])
+    # a NUL cannot be part of a name, so the pair is one string
+    both = pc.binary_join_element_wise(rows["stage"], rows["rule"], "\0")
+    mask = pc.is_in(both, pa.array([f"{stage}\0{rule}" for stage, rule in wanted], both.type))
+    if not pc.any(mask).as_py():
+        return None
+    if texts is None or not texts.has_null_count or 0 < texts.null_count < count:
+        valid = pc.is_valid(parquet.read_row_group(group, columns=["text"])["text"])
+        mask = pc.and_(mask, valid if with_text else pc.invert(valid))
+    rows = rows.append_column("row", pa.array(range(count), pa.int64()))
+    rows = rows.append_column("id", parquet.read_row_group(group, columns=["id"])["id"])
+    return rows.filter(mask)
+
+
+def _statistics(parquet: pq.ParquetFile, group: int, name: str) -> pq.Statistics | None:
+    """Statistics of a column in a row group, None where the file has none."""
     found = parquet.metadata.row_group(group)
+    # not by position in the schema: a list column before it may hold more than one leaf
     columns = (found.column(number) for number in range(found.num_columns))
-    text = next((column for column in columns if column.path_in_schema == "text"), None)
-    nulls = None if text is None or text.statistics is None or not text.statistics.has_null_count else text.statistics.null_count
-    rows = parquet.read_row_group(group, columns=["id", "stage", "rule"])
-    if text is None or nulls in (0, found.num_rows):
-        has_text = pa.array([text is not None and nulls == 0] * found.num_rows, pa.bool_())
-    else:
-        has_text = pc.is_valid(parquet.read_row_group(group, columns=["text"])["text"])
-    return rows.append_column("has_text", has_text)
+    return next((column.statistics for column in columns if column.path_in_schema == name), None)
 
 
 def _check_removed_something(published: PublishedRun, stage: str | None, rule: str | None) -> None:

@@ -37,6 +37,14 @@ def test_documents_whose_text_the_ledger_holds_come_first(published_run):
     assert [row["text"] for row in sample(published_run, n=3)] == ["text", "text", None]
 
 
+def test_a_ledger_without_texts_gives_examples_too(published_run):
+    ids = [f"document {number}" for number in range(40)]
+    _many(published_run, ids, [None] * 40)
+    hashes = dict(zip(ids, keyed_hashes(ids, _HASH_SEED).tolist(), strict=True))
+    # the funnel of this run says that exact removed 2 as duplicates
+    assert [row["id"] for row in sample(published_run, stage="exact", n=2)] == sorted(ids, key=hashes.__getitem__)[:2]
+
+
 def test_a_stage_and_a_rule_narrow_it_down(published_run):
     assert {row["stage"] for row in sample(published_run, stage="gopher_quality")} == {"gopher_quality"}
     [row] = sample(published_run, stage="gopher_quality", rule="too_few_words")
