@@ -1,0 +1,119 @@
+"""What a training run can be told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+
+class Settings(BaseModel):
+    """Values that a user sets: frozen once read, and a misspelt key is an error."""
+
+    # the twin of gristmill.stages.settings.Settings: the trainer stands without the stages
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
+
+
+class ModelSettings(Settings):
+    """A decoder with RMSNorm, rotary positions and SwiGLU, without biases."""
+
+    layers: PositiveInt = 4
+    width: PositiveInt = 128
+    heads: PositiveInt = 4
+    kv_heads: PositiveInt | None = None
+    """Heads of keys and values, shared by groups of query heads; as many as heads when null."""
+    feed_forward: PositiveInt | None = None
+    """Inner width of SwiGLU; 8/3 of the width, rounded up to a multiple of 64, when null."""
+    tied: bool = True
+    """Whether the head is the embedding."""
+    rope_base: PositiveFloat = 10_000.0
+    norm_epsilon: PositiveFloat = 1e-5
+    init_std: PositiveFloat = 0.02
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} over {self.heads} heads must give each an even number of dimensions")
+        if self.heads % (self.kv_heads or self.heads):
+            raise ValueError(f"kv_heads {self.kv_heads} must divide heads {self.heads}")
+        return self
+
+    @property
+    def inner_width(self) -> int:
+        """Inner width of SwiGLU."""
+        return self.feed_forward or -(-8 * self.width // (3 * 64)) * 64
+
+
+class OptimizerSettings(Settings):
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); matrices and embeddings decay, norms do not."""
+
+    learning_rate: PositiveFloat = 1e-3
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    epsilon: PositiveFloat = 1e-8
+    weight_decay: NonNegativeFloat = 0.1
+    clip: PositiveFloat | None = 1.0
+    """Largest norm of all gradients together; null clips nothing."""
+
+
+class ScheduleSettings(Settings):
+    """Linear warm-up, then a cosine down to a share of the learning rate."""
+
+    name: Literal["cosine"] = "cosine"
+    steps: PositiveInt | None = None
+    """Steps from start to the end of the cosine; as many as the run's when null."""
+    warmup_steps: NonNegativeInt = 0
+    least: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the learning rate at the end."""
+
+
+class CheckpointSettings(Settings):
+    """When the run is saved; it always is at its end."""
+
+    every: PositiveInt = 100
+    """Steps between checkpoints."""
+    keep: PositiveInt = 2
+    """How many of the newest stay."""
+
+
+class TrainSettings(Settings):
+    """A training run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    data: str
+    """Folder of token shards (shards/ of a run)."""
+    steps: PositiveInt
+    """Where to stop, counted from the very first step."""
+    seq_len: PositiveInt = 256
+    """Tokens predicted in a window."""
+    windows: PositiveInt = 16
+    """Windows of a batch."""
+    micro_windows: PositiveInt | None = None
+    """Windows on the device at once; the gradients of a batch are summed. All at once when null."""
+    seed: NonNegativeInt = 0
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """auto is a GPU where there is one."""
+    threads: PositiveInt | None = None
+    """CPU threads; what torch chooses when null. Bitwise equal runs need equal threads."""
+    mixture: dict[str, NonNegativeFloat] | None = None
+    """Shares of the tokens by source; each source by its tokens when null."""
+    max_epochs: PositiveFloat = 4.0
+    """Most passes over a source; further repeats help little (Muennighoff et al. 2023, arXiv:2305.16264)."""
+    on_shortage: Literal["error", "cap", "renormalise"] = "error"
+    """When a source has too few tokens: stop; train fewer steps; or let the other sources give more."""
+    verify: bool = False
+    """Compare the sha256 of every shard before the first step."""
+    progress_every: PositiveInt = 5
+    """Steps between lines of progress."""
+    model: ModelSettings = ModelSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        if self.windows % (self.micro_windows or self.windows):
+            raise ValueError(f"micro_windows {self.micro_windows} must divide windows {self.windows}")
+        return self

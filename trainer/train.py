@@ -1,0 +1,315 @@
+"""A training run: token shards in, checkpoints and metrics out."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gristmill.tokenizers.manifest import ShardError
+from gristmill.tokenizers.shards import ShardSet, open_shards
+from gristmill.trainer import checkpoint, mixture, run_folder
+from gristmill.trainer.config import ConfigError, read_config
+from gristmill.trainer.loader import Draw, Loader, Plan, PlanMismatch
+from gristmill.trainer.model import Decoder
+from gristmill.trainer.schedule import cosine_rate
+from gristmill.trainer.settings import TrainSettings
+from torch import Tensor
+
+
+class Diverged(RuntimeError):
+    """The loss is no number any more; the message names the step and the last checkpoint stays."""
+
+
+def train(config: str | Path, sets: Sequence[str] = (), output: str | Path | None = None) -> dict[str, Any]:
+    """Train a model, or go on where the output folder's newest checkpoint stands.
+
+    Args:
+        config: a YAML file, or the name of a shipped configuration.
+        sets: `path=value` each; they replace what the configuration says.
+        output: gets `train.json`, `metrics.jsonl` and `checkpoints/`; `runs/<name>` when None.
+
+    Returns:
+        `output`, `steps` done, `tokens`, `parameters`, `device`, `first_loss` and `last_loss` (None when there were no steps),
+        `order_hash`, `checkpoint`.
+
+    Raises:
+        FileNotFoundError: no such configuration or data.
+        ConfigError: mistakes in the configuration, the data or the output folder.
+        Diverged: the loss is not finite.
+    """
+    return run(read_config(config, sets), output)
+
+
+def run(settings: TrainSettings, output: str | Path | None = None) -> dict[str, Any]:
+    """`train`, with settings already read."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            f"started as one of {os.environ['WORLD_SIZE']} processes; training runs in one, start it without torchrun"
+        )
+    device = _device(settings.device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    shards, plan, steps = _plan(settings)
+    folder = Path(output) if output is not None else Path("runs") / settings.name
+    with run_folder.claimed(folder):
+        training = Training(settings, shards, plan, device, steps)
+        if saved := checkpoint.checkpoints(folder):
+            training.resume(saved[-1][1])
+            _say(f"going on from {saved[-1][1]}, step {training.step}")
+            if training.step >= steps:
+                _say(f"nothing to do up to step {steps}; set steps higher to train on")
+        run_folder.write_run_file(folder, training.description())
+        rows = run_folder.metrics_up_to(folder, training.step)
+        with (folder / run_folder.METRICS_FILE).open("a", encoding="utf-8") as metrics:
+            for row in training.steps():
+                rows = [*rows[:1], row]
+                metrics.write(json.dumps(row) + "\n")
+                metrics.flush()
+                if row["step"] % settings.progress_every == 0 or row["step"] in (1, steps):
+                    _say(_progress(row, steps))
+                if row["step"] % settings.checkpoint.every == 0 or row["step"] == steps:
+                    checkpoint.save(folder, row["step"], training.state(), keep=settings.checkpoint.keep)
+    newest = checkpoint.checkpoints(folder)
+    return {
+        "output": str(folder),
+        "steps": training.step,
+        "tokens": training.data_state["tokens"],
+        "parameters": training.parameters,
+        "device": str(device),
+        "first_loss": rows[0]["loss"] if rows else None,
+        "last_loss": rows[-1]["loss"] if rows else None,
+        "order_hash": training.data_state["order_hash"],
+        "checkpoint": str(newest[-1][1]) if newest else None,
+    }
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device is {name}; there are {torch.cuda.device_count()} GPUs here. Set device=auto or device=cpu")
+    return device
+
+
+def _plan(settings: TrainSettings) -> tuple[ShardSet, Plan, int]:
+    """Open the data and settle what is read from it: the shards, the plan, and the step to stop at."""
+    try:
+        shards = open_shards(settings.data, verify=settings.verify)
+        weights: dict[str, float] = dict(settings.mixture or {})
+        if settings.mixture is None:
+            weights, left_out = mixture.default_weights(shards, settings.seq_len)
+            if left_out:
+                _say(f"left out, shorter than one window: {', '.join(left_out)}")
+        plan = Plan.of(shards, weights, seq_len=settings.seq_len, windows=settings.windows)
+        changed, steps, told = mixture.fit_to_available(
+            plan, settings.steps, max_epochs=settings.max_epochs, on_shortage=settings.on_shortage
+        )
+        if changed:
+            plan = Plan.of(shards, changed, seq_len=settings.seq_len, windows=settings.windows)
+    except ShardError as error:
+        raise ConfigError(str(error)) from error
+    except mixture.Shortage as error:
+        raise ConfigError(f"{settings.data}: too few tokens for {settings.steps:,} steps\n{error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{settings.data}: {error}") from error
+    if told:
+        _say(told)
+    return shards, plan, steps
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A batch on the device, and where the data stands after it."""
+
+    draw: Draw
+    micro_batches: list[Tensor]
+    state: dict[str, Any]
+    wait_seconds: float
+
+
+class Training:
+    """A model, its optimizer and its data, at some step."""
+
+    def __init__(self, settings: TrainSettings, shards: ShardSet, plan: Plan, device: torch.device, steps: int) -> None:
+        """Draw the weights and stand before the first of so many steps."""
+        self.settings, self.device, self.plan, self.last = settings, device, plan, steps
+        torch.manual_seed(settings.seed)
+        self.model = Decoder(settings.model, shards.manifest.tokenizer.vocab_size, settings.seq_len).to(device)
+        self.optimizer = _optimizer(self.model, settings, device)
+        self.loader = Loader(shards, plan, settings.seed)
+        self.data_state = self.loader.state()
+        self.tokenizer = shards.manifest.tokenizer.model_dump()
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return int(self.data_state["step"])
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers; a tied head counts once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def description(self) -> dict[str, Any]:
+        """What is trained on what, with which versions; for `train.json`."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "plan": self.plan.fields(),
+            "plan_hash": self.plan.hash(),
+            "tokenizer": self.tokenizer,
+            "parameters": self.parameters,
+            "device": str(self.device),
+            "threads": torch.get_num_threads(),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "data": self.data_state,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+        }
+
+    def resume(self, file: Path) -> None:
+        """Take over a checkpoint's state.
+
+        Raises:
+            ConfigError: it is damaged, or of another model, other data or another order of them.
+        """
+        try:
+            saved = checkpoint.load(file)
+            mine = self.settings.model_dump(mode="json")
+            if differing := _differing(saved["settings"]["model"], mine["model"], "model."):
+                raise ConfigError(f"{file}: {differing}; choose another --output")
+            self.loader.resume(saved["data"])
+        except PlanMismatch as error:
+            raise ConfigError(f"{file}: {error}; choose another --output") from error
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        for part in ("optimizer", "schedule"):
+            if differing := _differing(saved["settings"][part], mine[part], f"{part}."):
+                _say(f"from here on, {differing}")
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        torch.set_rng_state(saved["rng"])
+        if self.device.type == "cuda" and len(saved["cuda_rng"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(saved["cuda_rng"])
+        self.data_state = saved["data"]
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """Train up to the last step, a row of metrics each; after each row the training may be saved or left."""
+        started = time.perf_counter()
+        for batch in self._batches():
+            rate = self._rate(self.step)
+            loss, norm = self._update(batch.micro_batches, rate)
+            self.data_state = batch.state
+            seconds, started = time.perf_counter() - started, time.perf_counter()
+            yield {
+                "step": batch.draw.step,
+                "tokens": batch.state["tokens"],
+                "loss": loss,
+                "learning_rate": rate,
+                "gradient_norm": norm,
+                "tokens_per_second": self.plan.windows * self.plan.seq_len / seconds,
+                "data_wait_ms": 1000 * batch.wait_seconds,
+                "step_ms": 1000 * seconds,
+                "order_hash": batch.draw.order_hash,
+            }
+
+    def _batches(self) -> Iterator[_Ready]:
+        """Batches up to the last step; while one is trained on, a thread reads the next."""
+        if self.step >= self.last:
+            return
+        with ThreadPoolExecutor(1, "loader") as pool:
+            draw = self.loader.draw()
+            reading = pool.submit(self._read, draw)
+            while True:
+                asked = time.perf_counter()
+                micro_batches = [rows.to(self.device, non_blocking=True) for rows in reading.result()]
+                ready = _Ready(draw, micro_batches, self.loader.state(), time.perf_counter() - asked)
+                if draw.step < self.last:
+                    draw = self.loader.draw()
+                    reading = pool.submit(self._read, draw)
+                yield ready
+                if ready.draw.step >= self.last:
+                    return
+
+    def _read(self, draw: Draw) -> list[Tensor]:
+        rows = self.loader.rows(draw, self.settings.micro_windows or self.plan.windows)
+        tensors = [torch.from_numpy(part) for part in rows]
+        return [tensor.pin_memory() for tensor in tensors] if self.device.type == "cuda" else tensors
+
+    def _rate(self, update: int) -> float:
+        schedule = self.settings.schedule
+        return cosine_rate(
+            update,
+            peak=self.settings.optimizer.learning_rate,
+            warmup=schedule.warmup_steps,
+            steps=schedule.steps or self.last,
+            least=schedule.least,
+        )
+
+    def _update(self, micro_batches: list[Tensor], rate: float) -> tuple[float, float]:
+        """One step of the optimizer: the mean loss before it, in nats a token, and the norm of its gradients before clipping."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        for rows in micro_batches:
+            with self._precision():
+                loss = self.model.loss(rows) / len(micro_batches)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        clip = self.settings.optimizer.clip
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if clip is None else clip)
+        mean = total.item()
+        if not math.isfinite(mean):
+            raise Diverged(f"the loss is {mean} at step {self.step + 1}; lower optimizer.learning_rate, or set optimizer.clip")
+        self.optimizer.step()
+        return mean, norm.item()
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cuda", dtype=torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+
+def _optimizer(model: Decoder, settings: TrainSettings, device: torch.device) -> torch.optim.AdamW:
+    """AdamW in two groups: matrices and embeddings decay, the gains of norms do not."""
+    of = settings.optimizer
+    decaying = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
+    others = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+    groups = [{"params": decaying, "weight_decay": of.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=of.learning_rate, betas=(of.beta1, of.beta2), eps=of.epsilon, fused=device.type == "cuda")
+
+
+def _differing(saved: dict[str, Any], mine: dict[str, Any], prefix: str) -> str:
+    return "; ".join(f"{prefix}{key} was {saved.get(key)}, now {mine[key]}" for key in mine if saved.get(key) != mine[key])
+
+
+def _progress(row: dict[str, Any], steps: int) -> str:
+    return (
+        f"step {row['step']}/{steps}  loss {row['loss']:.4f}  rate {row['learning_rate']:.2e}  "
+        f"{row['tokens_per_second']:,.0f} tokens/s  waited {row['data_wait_ms']:.1f} ms for data"
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
