@@ -113,7 +113,7 @@ def _scan(
 
 
 def _narrow(parquet: pq.ParquetFile, group: int, wanted: dict[tuple[str, str], Hashable], with_text: bool) -> pa.Table | None:
-    """`id`, `stage`, `rule` and `row` (in the row group) of the wanted rows; None where there are none, mostly told by statistics."""
+    """`id`, `stage`, `rule` and `row` (in the row group) of the wanted rows; None where there are none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

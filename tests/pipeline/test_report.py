@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import fsspec
 import pytest
 from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.inspect import why
 from gristmill.pipeline.report import funnel_svg, write_report
 
 
@@ -161,3 +162,13 @@ def test_names_in_the_picture_are_escaped():
 def test_an_empty_funnel_is_a_picture_too():
     assert ElementTree.fromstring(funnel_svg([])) is not None
     assert ElementTree.fromstring(funnel_svg([_row("read", "web", 0, {})])) is not None
+
+
+def test_a_run_on_other_storage_is_read_and_written_there(published_run):
+    memory = fsspec.filesystem("memory")
+    memory.put(str(published_run), "/bucket/run", recursive=True)
+    write_report(memory, "/bucket/run")
+    write_report(*fsspec.core.url_to_fs(str(published_run)))
+    assert memory.cat_file("/bucket/run/report.html") == (published_run / "report.html").read_bytes()
+    assert [fate["outcome"] for fate in why("memory://bucket/run", "shelf-0")] == ["kept"]
+    memory.rm("/bucket", recursive=True)
