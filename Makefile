@@ -3,6 +3,9 @@
 # make check   format, lint, types, import directions, and the README's code blocks
 # make clean   removes the demo's output and caches; .venv stays (make distclean removes it too)
 
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
 PYTHON ?= python3
 # for machines without a GPU: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches 0.2 GB of torch, not 3 GB
 TORCH_INDEX ?=
@@ -29,7 +32,7 @@ demo: $(VENV)/installed models
 	@echo "What the training wrote:                           demo/model/metrics.jsonl"
 	@echo
 	@echo "Try next (after: . $(BIN)/activate):"
-	@echo "  gristmill why demo/run http://mirror.example.net/topic/with.html"
+	@echo "  gristmill why demo/run https://archive.example.com/web/2024/why-canals-have-locks"
 	@echo "  gristmill sample demo/run --stage gopher_quality -n 5"
 	@echo "  gristmill run demo --input demo/crawl.warc.gz --output demo/run --set gopher_quality.min_words=200"
 	@echo "  gristmill recipe show demo"
@@ -40,7 +43,7 @@ test: $(VENV)/installed models
 check: $(VENV)/installed models
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy | sed 's|^build/__editable__[^/]*/gristmill/||'
 	$(BIN)/lint-imports
 	$(BIN)/python tools/run_readme.py README.md
 

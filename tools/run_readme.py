@@ -67,7 +67,10 @@ def main(pages: list[str]) -> int:
             for block in blocks(Path(page).read_text(encoding="utf-8")):
                 start = time.monotonic()
                 done = run(block, Path(folder))
-                print(f"{page}:{block.line}: {block.language}, {time.monotonic() - start:.1f} s, status {done.returncode}", flush=True)
+                print(
+                    f"{page}:{block.line}: {block.language}, {time.monotonic() - start:.1f} s, status {done.returncode}",
+                    flush=True,
+                )
                 if done.returncode != 0:
                     print(f"{block.code}\n--- it printed:\n{done.stdout}")
                     return 1
