@@ -97,7 +97,7 @@ def plan(
         as_json: print JSON.
     """
     from gristmill.pipeline.recipe import load_recipe
-    from gristmill.pipeline.run import plan as make_plan
+    from gristmill.pipeline.plan import plan as make_plan
 
     chosen = load_recipe(recipe, set, input)
     rows = make_plan(chosen, output=output or f"out/{chosen.name}", work=work, limit=limit, sample=share(sample))

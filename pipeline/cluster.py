@@ -111,10 +111,10 @@ class DaskCluster:
         waiting = iter(tasks)
         suspects: list[Task] = []
         in_flight: dict[Any, Task] = {}
-        done = as_completed()
+        done = as_completed(loop=self._client.loop)
         try:
             for task in waiting:
-                in_flight[self._submit(work, task, done)] = task
+                in_flight[self._submitted(work, task, done)] = task
                 if len(in_flight) >= 2 * self.workers + 1:
                     break
             while in_flight:
@@ -125,7 +125,7 @@ class DaskCluster:
                     suspects.append(task)
                 following = next(waiting, None)
                 if following is not None:
-                    in_flight[self._submit(work, following, done)] = following
+                    in_flight[self._submitted(work, following, done)] = following
                 if manifest is not None:
                     yield task, manifest
             for task in suspects:
@@ -135,8 +135,11 @@ class DaskCluster:
                 with suppress(Exception):
                     self._client.cancel(list(in_flight), force=True)
 
-    def _submit(self, work: Storage, task: Task, done: Any) -> Any:
-        future = self._client.submit(carry_out, work, task, key=f"{task.function.__name__}-{task.key}-{os.urandom(3).hex()}", pure=False)
+    def _submit(self, work: Storage, task: Task) -> Any:
+        return self._client.submit(carry_out, work, task, key=f"{task.function.__name__}-{task.key}-{os.urandom(3).hex()}", pure=False)
+
+    def _submitted(self, work: Storage, task: Task, done: Any) -> Any:
+        future = self._submit(work, task)
         done.add(future)
         return future
 
@@ -158,11 +161,8 @@ class DaskCluster:
 
     def _alone(self, work: Storage, task: Task) -> Manifest:
         """Run a suspect with nothing beside it: Dask blames whatever ran on a worker that died, innocent tasks among them."""
-        from distributed import as_completed
-
         for _ in range(ATTEMPTS_ALONE):
-            manifest = self._result(self._submit(work, task, done := as_completed()), task)
-            del done
+            manifest = self._result(self._submit(work, task), task)
             if manifest is not None:
                 return manifest
         raise TaskFailed(
@@ -182,10 +182,20 @@ class DaskCluster:
 def _local(workers: int | None) -> Any:
     from distributed import LocalCluster
 
-    count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1
-    return LocalCluster(
-        n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.ERROR, memory_limit="auto"
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        return LocalCluster(
+            n_workers=workers or cores,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+            memory_limit="auto",
+        )
+    except RuntimeError as error:
+        if "freeze_support" in str(error.__cause__) or "bootstrapping" in str(error.__cause__):
+            raise UserError('worker processes import the script again: call run() under if __name__ == "__main__"') from error
+        raise
 
 
 def _from_file(path: str) -> Any:

@@ -150,7 +150,7 @@ class Driver:
         for wave in waves:
             if left is not None and left <= 0:
                 break
-            tasks = [self._read_task(source, unit, chain, left) for unit in wave]
+            tasks = [self.read_task(source, unit, chain, left) for unit in wave]
             for task, manifest in zip(tasks, self.runner.run(f"read {source}" + _names(chain), tasks), strict=True):
                 parts += self.state.take_pass(task.key, source, manifest)
                 self._read_files.append([entry["file"] for entry in (*manifest["documents"], manifest["ledger"]) if entry])
@@ -164,7 +164,8 @@ class Driver:
                 self.state.count(stage.label, source, _nothing())
         return parts
 
-    def _read_task(self, source: str, unit: Unit, chain: tuple[Stage, ...], limit: int | None) -> Task:
+    def read_task(self, source: str, unit: Unit, chain: tuple[Stage, ...], limit: int | None) -> Task:
+        """The task that reads a unit and takes its documents through the first chain of their source."""
         read = self.recipe.sources[source].read
         settings = self._settings(source, chain, limit)
         key = self._pass_key(

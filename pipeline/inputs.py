@@ -84,12 +84,12 @@ def plan_units(source: str, settings: ReadSettings, partition_bytes: int, runner
             ),
             split_task,
             {"fs": file.fs, "path": file.path, "settings": settings, "target_bytes": partition_bytes},
-            f"{source}/{file.name}",
+            f"{source}/{file.file}",
         )
         for file in big
     ]
     ranges = {
-        file.name: [(int(start), None if stop is None else int(stop)) for start, stop in manifest["ranges"]]
+        file.file: [(int(start), None if stop is None else int(stop)) for start, stop in manifest["ranges"]]
         for file, manifest in zip(big, runner.run(f"split big files of {source}", tasks), strict=True)
     }
     units: list[Unit] = []
@@ -101,8 +101,8 @@ def plan_units(source: str, settings: ReadSettings, partition_bytes: int, runner
             group = []
         if alone:
             units += [
-                Unit([Slice(file.fs, file.path, file.name, start, stop)], [_mark(file)], f"{source}/{file.name}")
-                for start, stop in ranges.get(file.name, [(0, None)])
+                Unit([Slice(file.fs, file.path, file.file, start, stop)], [_mark(file)], f"{source}/{file.file}")
+                for start, stop in ranges.get(file.file, [(0, None)])
             ]
         else:
             group.append(file)
@@ -113,14 +113,14 @@ def plan_units(source: str, settings: ReadSettings, partition_bytes: int, runner
 def _grouped(source: str, files: list[InputFile]) -> list[Unit]:
     if not files:
         return []
-    slices = [Slice(file.fs, file.path, file.name) for file in files]
+    slices = [Slice(file.fs, file.path, file.file) for file in files]
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return [Unit(slices, [_mark(file) for file in files], f"{source}/{files[0].name}{more}")]
+    return [Unit(slices, [_mark(file) for file in files], f"{source}/{files[0].file}{more}")]
 
 
 def _begins_group(file: InputFile) -> bool:
     """Whether a group of small files begins here: decided by the name alone, so that an added file moves one group at most."""
-    return blake2b(file.name.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] % 16 == 0
+    return blake2b(file.file.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] % 16 == 0
 
 
 def _content_bytes(file: InputFile) -> int:

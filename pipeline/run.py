@@ -89,7 +89,7 @@ def run(
             for name, source in recipe.sources.items():
                 units[name], files = plan_units(name, source.read, recipe.partition_bytes, runner)
                 facts["inputs"] += [
-                    {"source": name, "file": file.name, "path": file.path, "size": file.size, "fingerprint": file.fingerprint} for file in files
+                    {"source": name, "file": file.file, "path": file.path, "size": file.size, "fingerprint": file.fingerprint} for file in files
                 ]
             # only now: whatever is wrong with stages or inputs leaves the folder as it was
             folder.put_json(RUN, facts | {"status": "running"} | _published_before(previous))
