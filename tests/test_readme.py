@@ -18,7 +18,8 @@ def run_readme():
 
 
 def test_blocks_are_found_with_their_lines_and_without_make_and_other_languages(run_readme):
-    page = "# A\n\n```bash\nmake demo\necho 1\n```\n\n```yaml\na: 1\n```\n\n```python\nprint(2)\n```\n\n```bash\nmake test  # all\n```\n"
+    page = "# A\n\n```bash\nmake demo\necho 1\n```\n\n"
+    page += "```yaml\na: 1\n```\n\n```python\nprint(2)\n```\n\n```bash\nmake test  # all\n```\n"
     assert list(run_readme.blocks(page)) == [(3, "bash", "\necho 1\n"), (12, "python", "print(2)\n")]
 
 
