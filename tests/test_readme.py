@@ -29,9 +29,8 @@ def test_a_block_marked_as_not_run_is_left_out(run_readme):
 
 def test_blocks_share_a_folder_and_a_pipe_that_fails_stops_the_page(run_readme, tmp_path, capsys):
     page = tmp_path / "page.md"
-    page.write_text(
-        "```bash\necho 5 > n\n```\n```python\nassert open('n').read() == '5\\n'\n```\n```bash\nfalse | cat\n```\n```bash\ntouch never\n```\n"
-    )
+    blocks = "```bash\necho 5 > n\n```\n```python\nassert open('n').read() == '5\\n'\n```\n"
+    page.write_text(blocks + "```bash\nfalse | cat\n```\n```bash\ntouch never\n```\n")
     assert run_readme.main([str(page)]) == 1
     said = capsys.readouterr().out
     assert [f"{line}:" in said for line in ("page.md:1", "page.md:4", "page.md:7", "page.md:10")] == [True, True, True, False]
