@@ -41,7 +41,7 @@ def tables() -> UnicodeTables:
     """Build the tables from the interpreter's own Unicode data (0.4 s, once a process).
 
     Returns:
-        Read-only arrays: the same ones at every call.
+        The same arrays at every call; not to be written to (yet not read-only, which compiled kernels would take for another type).
     """
     import numpy as np
 
@@ -63,7 +63,4 @@ def tables() -> UnicodeTables:
     parts = [everything[:0x130], everything[0x131:0x3A3], everything[0x3A3], everything[0x3A4:]]
     lowered = "".join(part.lower() for part in parts)
     lower[code_points != 0x130] = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), np.int32)
-
-    flags.flags.writeable = False
-    lower.flags.writeable = False
     return UnicodeTables(flags, lower)

@@ -1,0 +1,197 @@
+"""A compiled kernel that finds the repeated word n-grams of each document, n from 2 to 10."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gristmill.stages.numba_cache import njit
+from gristmill.stages.text_kernels import count_code_points, hash_bytes, is_ascii
+from gristmill.stages.word_kernels import longest_document, split_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
+    Positions = NDArray[np.int64]
+    Hashes = NDArray[np.uint64]
+
+UNION, GREEDY, OCCURRENCES = 0, 1, 2
+"""How published code counts repeated n-grams; see `ngram_char_counts`."""
+
+SHORTEST, LONGEST, LONGEST_TOP = 2, 10, 4
+"""The n looked at; up to LONGEST_TOP the most frequent n-gram is measured, beyond it all repeated ones."""
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@njit("int64(uint64[::1], int64, int64[::1], int64[::1], int64[::1], int64[::1])")
+def _group(keys: Hashes, found: int, ids: Positions, counts: Positions, firsts: Positions, slots: Positions) -> int:
+    """Number equal keys alike, in the order of their first occurrence.
+
+    Args:
+        keys: the first `found` are looked at.
+        found: how many keys.
+        ids: number of each key; written.
+        counts, firsts: by number, how often the key occurs and its first index in `keys`; written.
+        slots: room for an open-addressing table, a power of two of at least twice `found`; written.
+
+    Returns:
+        How many numbers.
+    """
+    size = 16
+    shift = np.uint64(60)
+    while size < 2 * found:
+        size *= 2
+        shift -= np.uint64(1)
+    slots[:size] = -1
+    groups = 0
+    for index in range(found):
+        key = keys[index]
+        slot = np.int64((key * _MULTIPLIER) >> shift)
+        while slots[slot] >= 0 and keys[firsts[slots[slot]]] != key:
+            slot = (slot + 1) & (size - 1)
+        group = slots[slot]
+        if group < 0:
+            group = slots[slot] = groups
+            counts[group] = 0
+            firsts[group] = index
+            groups += 1
+        counts[group] += 1
+        ids[index] = group
+    return groups
+
+
+@njit("int64(int64[::1], int64[::1], int64, int64[::1])")
+def _keep_repeated(places: Positions, ids: Positions, found: int, counts: Positions) -> int:
+    """Move the places and numbers of what occurs more than once to the front; returns how many."""
+    kept = 0
+    for index in range(found):
+        if counts[ids[index]] > 1:
+            places[kept] = places[index]
+            ids[kept] = ids[index]
+            kept += 1
+    return kept
+
+
+@njit("int64(int64, int64, int64, int64, int64[::1], int64[::1], int64[::1], int64[::1])")
+def _top_chars(
+    counting: int, n: int, words: int, groups: int, counts: Positions, firsts: Positions, places: Positions, chars: Positions
+) -> int:
+    """Code points of all occurrences of the most frequent n-gram."""
+    most = 1
+    length = 0
+    for group in range(groups):
+        if counts[group] >= most and counts[group] > 1:
+            first = places[firsts[group]]
+            here = chars[first + n] - chars[first]
+            if counts[group] > most or (counting == UNION and here > length):
+                length = here
+            most = counts[group]
+    if most == 1:
+        if counting == UNION or words < n:
+            return 0
+        length = chars[n]  # of the n-grams that occur once, the first
+    if counting == GREEDY:
+        length += n - 1
+    return most * length
+
+
+@njit("int64(int64, int64, int64, int64, int64[::1], int64[::1], int64[::1], int64[::1])")
+def _repeated_chars(
+    counting: int, n: int, found: int, groups: int, ids: Positions, seen: Positions, places: Positions, chars: Positions
+) -> int:
+    """Code points in n-grams that occur more than once; `places` and `ids` hold only those."""
+    total = 0
+    covered = 0
+    if counting == GREEDY:
+        seen[:groups] = 0
+    for index in range(found):
+        place = places[index]
+        if counting == UNION:
+            total += chars[place + n] - chars[max(place, covered)]
+            covered = place + n
+        elif counting == OCCURRENCES:
+            total += chars[place + n] - chars[place]
+        elif place >= covered:
+            if seen[ids[index]]:
+                total += chars[place + n] - chars[place]
+                covered = place + n
+            seen[ids[index]] = 1
+    return total
+
+
+@njit("int64[:, ::1](uint8[::1], int64[::1], int64, int64, uint8[::1], uint8[::1])")
+def ngram_char_counts(
+    data: Bytes, offsets: Positions, splitter: int, counting: int, flags: Bytes, classes: Bytes
+) -> NDArray[np.int64]:
+    """Measure the repeated word n-grams of each document.
+
+    An n-gram can only be repeated where the (n-1)-grams at its place and at the next are. So each n looks only at what n-1 left, and
+    the key of an n-gram is the pair of their numbers, which is exact. Only words are told apart by a hash (see `hash_bytes`): were
+    two different words of a document to share one, they would count as the same word.
+
+    Args:
+        data: UTF-8 bytes of all documents.
+        offsets: shape (n_documents + 1,): where each document begins in `data`, and the end.
+        splitter: number of the word splitter.
+        counting: UNION: the longest of the most frequent n-grams, 0 if none occurs twice; each code point in any repeated n-gram
+            once. GREEDY: the first of the most frequent, with the spaces between its words; a scan that adds a repeat and jumps
+            over it. OCCURRENCES: the first of the most frequent; every occurrence of repeated n-grams, overlaps and all.
+        flags, classes: the tables of `unicode_tables` and `uax29_classes`.
+
+    Returns:
+        Shape (n_documents, 22): 0: words; 1: their code points; n, for n in 2..4: of the most frequent n-gram; n, for n in 5..10:
+        of repeated n-grams; n + 6, for n in 5..10: of all n-grams; the rest unused.
+    """
+    documents = offsets.size - 1
+    result = np.zeros((documents, 22), dtype=np.int64)
+    room = longest_document(offsets) + 1
+    places = np.empty(room, dtype=np.int64)
+    ends = np.empty(room, dtype=np.int64)
+    capacity = 0
+    keys = np.empty(0, dtype=np.uint64)
+    ids = counts = firsts = chars = np.empty(0, dtype=np.int64)
+    slots = np.empty(16, dtype=np.int64)
+    for document in range(documents):
+        begin, end = offsets[document], offsets[document + 1]
+        words = split_words(data, begin, end, splitter, flags, classes, places, ends)
+        if words > capacity:
+            capacity = 2 * words
+            keys = np.empty(capacity, dtype=np.uint64)
+            ids, counts = np.empty(capacity, dtype=np.int64), np.empty(capacity, dtype=np.int64)
+            firsts, chars = np.empty(capacity, dtype=np.int64), np.empty(capacity + 1, dtype=np.int64)
+            size = 16
+            while size < 2 * capacity:
+                size *= 2
+            slots = np.empty(size, dtype=np.int64)
+        ascii_only = is_ascii(data, begin, end)
+        if words:
+            chars[0] = 0
+        for word in range(words):
+            first, last = places[word], ends[word]
+            keys[word] = hash_bytes(data, first, last)
+            chars[word + 1] = chars[word] + (last - first if ascii_only else count_code_points(data, first, last))
+            places[word] = word
+        result[document, 0] = words
+        result[document, 1] = chars[words] if words else 0
+        groups = _group(keys, words, ids, counts, firsts, slots)
+        found = _keep_repeated(places, ids, words, counts)
+        for n in range(SHORTEST, LONGEST + 1):
+            candidates = 0
+            for index in range(found - 1):
+                if places[index + 1] == places[index] + 1:
+                    keys[candidates] = (np.uint64(ids[index]) << np.uint64(32)) | np.uint64(ids[index + 1])
+                    places[candidates] = places[index]
+                    candidates += 1
+            groups = _group(keys, candidates, ids, counts, firsts, slots) if candidates else 0
+            if n <= LONGEST_TOP:
+                result[document, n] = _top_chars(counting, n, words, groups, counts, firsts, places, chars) if words else 0
+            found = _keep_repeated(places, ids, candidates, counts)
+            if n > LONGEST_TOP:
+                result[document, n] = _repeated_chars(counting, n, found, groups, ids, counts, places, chars)
+                if counting == OCCURRENCES:
+                    for word in range(words - n + 1):
+                        result[document, n + 6] += chars[word + n] - chars[word]
+    return result
