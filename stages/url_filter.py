@@ -122,7 +122,12 @@ class UrlFilter(Filter):
         self._lists()
 
     def files(self) -> list[str]:
-        """The list files."""
+        """The list files.
+
+        Raises:
+            StageUnavailable: one cannot be read.
+        """
+        self._lists()
         values = self.domains + self.urls + self.banned_words + self.soft_banned_words + self.banned_subwords
         return [value for value in values if value.endswith(LIST_FILES)]
 
