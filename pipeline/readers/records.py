@@ -40,6 +40,8 @@ class Record:
     """Bytes that could not be read or belong to no record."""
     opens_member: bool = False
     """Reading can begin at `position`."""
+    behind: tuple[int, str] | None = None
+    """Bytes of the same member behind the record that begin no other, and what they are."""
 
 
 @dataclass(slots=True)
@@ -73,6 +75,8 @@ class _Window:
     plain: bool = False
     passed: int = 0
     """Uncompressed bytes before the window."""
+    broken: int | None = None
+    """The last member that turned out broken."""
     pieces: Iterator[Piece | Damage] = field(default_factory=lambda: iter(()))
 
     def go(self, stored: int) -> None:
@@ -188,6 +192,7 @@ class _Window:
         if self.damage is None:
             return 0, ""
         damage, self.damage = self.damage, None
+        self.broken = damage.member
         return damage.bytes, f"{damage.what} at byte {damage.offset}"
 
 
@@ -227,7 +232,11 @@ def walk(
             yield Gap(last, *window.pass_over()), offset
             continue
         opens = last == stored and (window.plain or window.mark(window.at).index == window.at)
-        yield _record(window, last, end, most_bytes, opens), offset
+        record = _record(window, last, end, most_bytes, opens)
+        yield record, offset
+        if record.behind:
+            last += 1
+            yield Gap(last, *record.behind), offset
 
 
 def _record(window: _Window, position: int, body: int, most_bytes: int, opens: bool) -> Record:
@@ -237,7 +246,7 @@ def _record(window: _Window, position: int, body: int, most_bytes: int, opens: b
     declared = headers.get("content-length", "").strip()
     if not (declared.isascii() and declared.isdigit()):
         window.at = window.after_newlines(body)
-        if window.at < len(window.buffer) and not window.starts_record(window.at):
+        if not _ends_well(window, record, body):
             record.lost, _ = window.pass_over()
             record.damage = f"Content-Length {declared!r} is no number" if declared else "no Content-Length"
         return record
@@ -264,6 +273,15 @@ def _read_block(window: _Window, record: Record, body: int) -> None:
             record.lost = max(record.lost, record.length - there)
             why = why or ("the file ends" if window.ended and end == len(window.buffer) else "another record begins")
             record.damage = f"{there} of {record.length} bytes, then {why}"
+        elif not window.plain:
+            # bytes in a member that breaks later may be wrong long before it shows
+            member, window.at, window.broken = window.mark(end - 1).stored, end, None
+            passed, why = window.pass_over()
+            if window.broken == member:
+                record.lost, record.damage = passed, why
+            else:
+                record.behind = (passed, why)
+            return
     window.at = end
 
 

@@ -166,6 +166,8 @@ def _plain(stored: _Stored) -> Iterator[Piece]:
 class _Broken(Exception):
     """The member cannot be read on; the message says why."""
 
+    gave_data = False
+
 
 class _Gzip:
     """One gzip member."""
@@ -288,7 +290,7 @@ class _Members:
             try:
                 yield from self._member(member)
             except _Broken as error:
-                yield self._pass_over(member, stored.offset, member, str(error))
+                yield self._pass_over(member, stored.offset if error.gave_data else member, member, str(error))
 
     def _name(self) -> str:
         return "gzip member" if self.kind == "gzip" else "zstd frame"
@@ -310,6 +312,7 @@ class _Members:
         if first:
             yield Piece(first, member, starts)
         if broken:
+            broken.gave_data = bool(first) or not starts
             raise broken
 
     def _pass_over(self, member: int, reached: int, in_doubt: int | None, what: str) -> Damage:
