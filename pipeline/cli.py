@@ -23,10 +23,9 @@ from gristmill.stages.stage import StageUnavailable
 DONE, FAILED, USER_ERROR, GUARDRAIL, READER_GONE, INTERRUPTED = 0, 1, 2, 3, 141, 130
 """Exit statuses; the last two as shells count a closed pipe and Ctrl-C."""
 
-USER_ERRNOS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
-)
-"""Failures of the system that the user can mend: disk full, no permission, no such file."""
+USER_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG})
+USER_OS_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""Failures of the system that the user can mend: disk full, no such file, no permission."""
 
 
 def _version() -> str:
@@ -81,10 +80,9 @@ def exit_status(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
     except OSError as error:
-        if error.errno not in USER_ERRNOS:
+        if error.errno not in USER_ERRNOS and not isinstance(error, USER_OS_ERRORS):
             raise
-        where = error.filename if error.filename is not None else error
-        return _told(f"{where}: {_what_to_do(error.errno, error.strerror)}", USER_ERROR)
+        return _told(_os_error(error), USER_ERROR)
 
 
 def _told(message: str, status: int) -> int:
@@ -92,15 +90,15 @@ def _told(message: str, status: int) -> int:
     return status
 
 
-def _what_to_do(number: int, said: str | None) -> str:
-    advice = {
-        errno.ENOSPC: "free some space or choose another --output or --work, and give the command again",
-        errno.EDQUOT: "free some space or choose another --output or --work, and give the command again",
-        errno.EROFS: "choose another --output or --work",
-        errno.EACCES: "check its permissions, or choose another place",
-        errno.EPERM: "check its permissions, or choose another place",
-    }.get(number, "check the path")
-    return f"{(said or os.strerror(number)).lower()}; {advice}"
+def _os_error(error: OSError) -> str:
+    """Where the system failed, and what the user can do."""
+    if error.errno is None:  # raised by the package, with a message of its own
+        return str(error)
+    full = "free some space or choose another place, and give the same command again: what is finished is kept"
+    denied = "check its permissions, or choose another place"
+    advice = {errno.ENOSPC: full, errno.EDQUOT: full, errno.EROFS: denied, errno.EACCES: denied, errno.EPERM: denied}
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{(error.strerror or os.strerror(error.errno)).lower()}; {advice.get(error.errno, 'check the path')}"
 
 
 def _usage(error: CycloptsError, arguments: Sequence[str]) -> str:

@@ -96,8 +96,8 @@ def plan(
         work: folder of finished steps; default: work/ in the run folder.
         as_json: print JSON.
     """
-    from gristmill.pipeline.recipe import load_recipe
     from gristmill.pipeline.plan import plan as make_plan
+    from gristmill.pipeline.recipe import load_recipe
 
     chosen = load_recipe(recipe, set, input)
     rows = make_plan(chosen, output=output or f"out/{chosen.name}", work=work, limit=limit, sample=share(sample))

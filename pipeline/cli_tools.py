@@ -95,15 +95,16 @@ def models_fetch(name: str, /) -> None:
     print(fetch(name, lambda line: print(line, file=sys.stderr)))
 
 
-def train(config: str, /, *, set: Sets = (), output: str | None = None) -> None:
-    """Train a model on token shards. An output folder with a checkpoint is continued. Also under torchrun.
+def train(config: str, /, *, set: Sets = (), output: str | None = None, as_json: AsJson = False) -> None:
+    """Train a model on token shards. An output folder with a checkpoint is continued.
 
     Example: gristmill train tiny --set data=out/web/shards steps=20 schedule.steps=20 --output out/tiny
 
     Args:
         config: a file, or the name of a shipped one such as tiny.
         set: changes to the settings, each PATH=VALUE.
-        output: folder for checkpoints and metrics.jsonl.
+        output: folder for checkpoints and metrics.jsonl; default: runs/ and the name of the configuration.
+        as_json: print what it came to as JSON.
     """
     try:
         from gristmill.trainer.train import train as start
@@ -114,9 +115,13 @@ def train(config: str, /, *, set: Sets = (), output: str | None = None) -> None:
     from gristmill.trainer.config import ConfigError
 
     try:
-        start(config, set, output)
+        result = start(config, set, output)
     except ConfigError as error:
         raise UserError(str(error)) from error
+    if as_json:
+        show_json(result)
+    else:
+        print_table([{"setting": key, "value": value} for key, value in result.items()])
 
 
 def demo_crawl(output: str, /) -> None:

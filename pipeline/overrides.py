@@ -74,7 +74,8 @@ def apply_inputs(data: dict[str, Any], inputs: Sequence[str]) -> dict[str, Loc]:
         if equals and before in names:
             current, path = before, after
         elif equals and before.replace("_", "").replace("-", "").isalnum() and not os.path.exists(text):
-            raise UserError(f"--input {text}: the recipe has no source {before}; it has {nearest_first(before, names)}")
+            known = nearest_first(before, names)
+            raise UserError(f"--input {text}: the recipe has no source {before}; it has {known}. A path with = in it is ./{text}")
         else:
             path = text
         if current is None:

@@ -72,7 +72,7 @@ class Tokenize(Settings):
     tokenizer: str | None = None
     """Use this tokenizer.json."""
     eos: str | None = None
-    """Token after each document; the end-of-text token that the tokenizer has, unless given."""
+    """Token after each document; `<|endoftext|>` unless given."""
     shard_bytes: Bytes = ByteSize(256 * 2**20)
     """Most bytes of tokens in a shard file."""
 
@@ -181,10 +181,10 @@ def arrangement_problems(read: Read, across: Sequence[Stage]) -> Iterator[Proble
         across: stages across all sources.
     """
     problems: list[Problem] = []
-    labels_across = _labels(across, ("stages",), {}, problems)
+    taken: dict[str, str] = {}
     for name, (format_, stages) in read.items():
         loc: Loc = ("sources", name, "stages")
-        _labels(stages, loc, labels_across, problems)
+        taken = _labels(stages, loc, {}, problems) | taken
         for index, stage in enumerate(stages):
             if isinstance(stage, Deduplicator):
                 problems.append(
@@ -192,6 +192,7 @@ def arrangement_problems(read: Read, across: Sequence[Stage]) -> Iterator[Proble
                 )
         if format_ is not None:
             problems += _text_problems(format_, stages, loc, bool(across))
+    _labels(across, ("stages",), taken, problems)
     for index, stage in enumerate(across):
         if stage.needs == "html":
             problems.append(

@@ -86,6 +86,8 @@ def load(name_or_path: str, sets: Sequence[str], inputs: Sequence[str], paths_re
         for origin in sorted(changed, key=len, reverse=True):
             if loc[: len(origin)] == origin:
                 return changed[origin] if loc == origin else f"{changed[origin]}: {shown_path(loc)}"
+            if origin[: len(loc)] == loc and loc not in file.lines:  # made on the way to what was set
+                return f"{changed[origin]}: {shown_path(loc)}"
         where = f"{file.name}:{file.line(loc)}"
         return f"{where}: {shown_path(loc)}" if loc else where
 
