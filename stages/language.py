@@ -80,8 +80,10 @@ class Language(Filter):
         """`is_kept_language` (0 or 1), and for each kept language its score, NaN for documents in another language."""
         import numpy as np
 
+        if self.keep is None:
+            return {}
         codes, scores = self.identify(batch)
-        kept = self.keep or {}
+        kept = self.keep
         signals = {"is_kept_language": np.array([code in kept for code in codes], dtype=np.float64)}
         for code in kept:
             signals[f"score_{code}"] = np.where(np.array([found == code for found in codes], dtype=bool), scores, np.nan)
