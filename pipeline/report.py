@@ -10,7 +10,7 @@ from gristmill.pipeline import display
 from gristmill.pipeline.funnel import by_rule, by_source, by_stage
 from gristmill.pipeline.funnel_svg import funnel_svg
 from gristmill.pipeline.published import PublishedRun
-from gristmill.pipeline.sample import lowest
+from gristmill.pipeline.sample import lowest, no_text
 from gristmill.pipeline.storage import Storage
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _example(row: dict[str, Any], bound: dict[str, Any]) -> dict[str, Any]:
         "similarity": row["similarity"],
         "detail": None if not row["detail"] else display.excerpt(row["detail"], 300),
         "text": display.excerpt(row["text"].strip(), _EXCERPT) if row["text"] else None,
-        "characters": len(row["text"] or ""),
+        "no_text": no_text(row),
     }
 
 

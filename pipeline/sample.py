@@ -170,7 +170,7 @@ def _print_row(console: Console, row: dict[str, Any]) -> None:
     if row["text"]:
         line("  " + display.one_line(row["text"], _EXCERPT), "dim")
     else:
-        line("  (the ledger holds no text of it)", "dim")
+        line(f"  ({no_text(row)})", "dim")
 
 
 def reason(row: dict[str, Any]) -> str:
@@ -185,3 +185,8 @@ def reason(row: dict[str, Any]) -> str:
     if row["similarity"] is not None:
         text += f", similarity {display.value(row['similarity'])}"
     return text + (f"  ({display.one_line(row['detail'], 200)})" if row["detail"] else "")
+
+
+def no_text(row: dict[str, Any]) -> str:
+    """Why a ledger row shows no text."""
+    return "the ledger holds no text of it" if row["text"] is None else "it had no text when it was removed"

@@ -59,8 +59,9 @@ def print_why(run: RunFolder, id_or_url: str) -> None:
 
 def _places(published: PublishedRun, id_or_url: str) -> list[tuple[dict[str, Any], Place]]:
     """Documents and ledger rows of an id or, where there is none, of a URL."""
-    # WARC ids are awkward to type in a shell: <urn:uuid:...>
-    for document_id in (id_or_url, f"<{id_or_url}>", f"<urn:uuid:{id_or_url}>"):
+    # WARC-Record-ID is <urn:uuid:...>, awkward to type in a shell; not every writer puts the brackets
+    bare = id_or_url.removeprefix("<").removesuffix(">").removeprefix("urn:uuid:")
+    for document_id in dict.fromkeys((id_or_url, f"<urn:uuid:{bare}>", f"urn:uuid:{bare}")):
         if found := _rows(published, document_id, "id"):
             return found
     return _rows(published, id_or_url, "url")

@@ -65,8 +65,9 @@ def test_the_chain_of_a_duplicate_ends_at_the_document_that_is_published(publish
     ]
 
 
-def test_the_uuid_of_a_warc_record_is_enough(published_run):
-    [fate] = why(published_run, "00000000-0000-0000-0000-000000000004")
+@pytest.mark.parametrize("before", ["", "urn:uuid:"])
+def test_the_uuid_of_a_warc_record_is_enough(published_run, before):
+    [fate] = why(published_run, before + "00000000-0000-0000-0000-000000000004")
     assert fate["id"] == uuid(4)
 
 
