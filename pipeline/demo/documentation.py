@@ -44,7 +44,11 @@ def documentation_pages() -> Iterator[Page]:
 
 
 def dressed(markup: str, *, site: str, banner: str = "") -> str:
-    """A page with the site's furniture around its body."""
+    """A page with the site's furniture around its body, and breaking spaces where pydoc writes others.
+
+    Pages that are not dressed up keep theirs: whole sentences without a space, as some tools publish them.
+    """
+    markup = re.sub(r"(?:&nbsp;)+", " ", markup)
     start = re.search(r"<body[^>]*>", markup)
     end = markup.rfind("</body>")
     if start is None or end < 0:
