@@ -149,6 +149,9 @@ def _found(fs: Any, path: str, pattern: str, format: str) -> Iterator[_Found]:
         assert first is not None
         root = path[: first.start()].rpartition("/")[0]
         chosen = _sorted_files(fs.glob(path, detail=True))
+        if "/." not in path[len(root) :]:
+            # as in the shell, a wildcard stands for no hidden name
+            chosen = [(name, info) for name, info in chosen if "/." not in name[len(root) :]]
         if not chosen:
             there = "" if not root or fs.exists(root) else f" (there is no folder {root})"
             raise UserError(f"{pattern} matches no file{there}; give a file, a folder or a pattern that matches some")

@@ -132,7 +132,7 @@ def check(fs: Any, path: str, settings: ReadSettings) -> None:
 def _open(stored: Any, path: str) -> Any:
     """The table, or a message that says what the file is instead."""
     try:
-        return pq.ParquetFile(stored)
+        return pq.ParquetFile(stored, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         if not _is_of_arrow(error):
             raise
