@@ -136,7 +136,8 @@ def _found(fs: Any, path: str, pattern: str, format: str) -> Iterator[_Found]:
         return
     if fs.isdir(path):
         _may_read(fs, path)
-        inside = _sorted_files(fs.find(path, detail=True))
+        # by default a folder that may not be entered is left out without a word
+        inside = _sorted_files(fs.find(path, detail=True, **({"on_error": "raise"} if _is_local(fs) else {})))
         root = path.rstrip("/")
         inside = [(name, info) for name, info in inside if not _hidden(name[len(root) :])]
         chosen = [(name, info) for name, info in inside if _is_of(name, format)]
