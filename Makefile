@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PYTHON ?= python3
-# for machines without a GPU: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches 0.2 GB of torch, not 3 GB
+# for machines without a GPU: TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches torch without the CUDA libraries
 TORCH_INDEX ?=
 
 VENV := .venv
