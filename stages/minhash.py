@@ -1,0 +1,85 @@
+"""Near-duplicates by MinHash and bands.
+
+Source: Broder 1997; bands, rows and n-grams as for FineWeb, Penedo et al. 2024, arXiv:2406.17557, app. E.1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field, PositiveInt
+
+from gristmill.stages.deduplicator import Deduplicator
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from gristmill.stages.documents import Batch
+
+
+class MinHash(Deduplicator):
+    r"""Keep one of each cluster of documents that share most of their word n-grams.
+
+    Two documents whose n-gram sets have Jaccard similarity s are compared with probability 1 - (1 - s^rows)^bands, and count as
+    duplicates where s reaches `verify`. Words are runs of `\w` in lower case, so punctuation, spacing and capitals do not matter.
+    Documents of fewer than `ngram` words are never duplicates here; `exact` judges them.
+    """
+
+    kind: ClassVar[str] = "minhash"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "numba")
+
+    bands: PositiveInt = 14
+    """Bands of the signature; documents are compared that agree in all values of at least one."""
+
+    rows: PositiveInt = 8
+    """Values in a band. The similarity at which half of all pairs are compared is near (1 / bands)^(1 / rows)."""
+
+    ngram: PositiveInt = 5
+    """Words in an n-gram."""
+
+    verify: Annotated[float, Field(ge=0, le=1)] | None = 0.7
+    """Least Jaccard similarity of the n-gram sets of two duplicates; null: documents that agree in a band count as they are."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Seed of the permutations."""
+
+    @property
+    def rows_per_document(self) -> int:
+        return self.bands
+
+    @property
+    def rule(self) -> str:
+        return "near_duplicate"
+
+    @property
+    def least_similarity(self) -> float | None:
+        return self.verify
+
+    def set_up(self) -> None:
+        """Compile the kernels, or load them from the cache."""
+        from gristmill.stages import minhash_kernels  # noqa: F401
+
+    def code(self) -> list[str]:
+        return ["gristmill.stages.minhash_kernels", "gristmill.stages.shingles"]
+
+    def emit(self, batch: Batch) -> pa.Table:
+        """One row a band and document: two 64-bit hashes of the band's number and its values."""
+        import pyarrow as pa
+
+        from gristmill.stages.minhash_kernels import band_keys
+
+        keys, checks, rows = band_keys(batch.features, self.ngram, self.bands, self.rows, self.seed)
+        return pa.table({"key": keys, "check": checks, "row": rows})
+
+    def sketches(self, batch: Batch) -> pa.ListArray:
+        """Hashes of the distinct n-grams of each document, ascending: all of them, so that the similarity is no estimate."""
+        from gristmill.stages.shingles import shingle_sets
+
+        return shingle_sets(batch.features, self.ngram)
+
+    def similarity(self, left: pa.ListArray, right: pa.ListArray) -> np.ndarray:
+        """Jaccard similarity of pairs of n-gram sets, float64 of shape (n_pairs,)."""
+        from gristmill.stages.shingles import jaccard
+
+        return jaccard(left, right)
