@@ -54,6 +54,16 @@ def segments(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
     return found
 
 
+def recipe_hash(recipe: Recipe) -> str:
+    """A hash of all in a recipe that decides the documents; not of how the work is cut, nor of where the input lies."""
+    data = resolved(recipe)
+    for name in ("partition_bytes", "guardrails", "output", "ledger"):
+        del data[name]
+    for source in data["sources"].values():
+        del source["read"]["paths"]
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
 def stage_labels(recipe: Recipe) -> list[str]:
     """Labels in the order in which documents meet them, `read` first."""
     every = [*(stage for source in recipe.sources.values() for stage in source.stages), *recipe.stages]
@@ -85,8 +95,7 @@ class Driver:
         self._across()
         manifests: list[Manifest] = []
         if self.recipe.tokenize is not None:
-            recipe_hash = hashlib.sha256(json.dumps(resolved(self.recipe), sort_keys=True).encode()).hexdigest()
-            manifests = Tokenization(self.runner, self.state, self.recipe.tokenize, self.recipe.seed).run(recipe_hash)
+            manifests = Tokenization(self.runner, self.state, self.recipe.tokenize, self.recipe.seed).run(recipe_hash(self.recipe))
         publication = Publication(
             self.runner, self.state, self.ledger_text, self.recipe.output.file_bytes, self.recipe.output.signals
         )

@@ -12,7 +12,6 @@ import numpy
 import pyarrow
 
 from gristmill.pipeline.code_hash import code_hash, library_versions
-from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
 
@@ -24,8 +23,6 @@ def stage_identity(stage: Stage) -> dict[str, Any]:
     modules = [base.__module__ for base in kind.__mro__ if issubclass(base, Stage)] + stage.code()
     if isinstance(stage, Filter):
         modules += signal_modules(stage)
-    if isinstance(stage, Deduplicator):
-        modules += ["gristmill.stages.features"] if _exists("gristmill.stages.features") else []
     return {
         "class": f"{kind.__module__}:{kind.__qualname__}",
         "settings": stage.model_dump(mode="json", exclude={"checkpoint"}),
@@ -40,7 +37,7 @@ def signal_modules(stage: Filter) -> list[str]:
     """Modules that compute the catalogue signals which a filter's rules name."""
     from gristmill.stages.signals import MODULES
 
-    found = {MODULES[rule.signal] for rule in stage.active_rules() if rule.signal in MODULES}
+    found = {MODULES.get(rule.signal, rule.signal.partition(":")[0]) for rule in stage.active_rules() if rule.signal in MODULES or ":" in rule.signal}
     return ["gristmill.stages.features", *sorted(found)] if found else []
 
 
@@ -53,12 +50,6 @@ def _hashed(path: str, size: int, mtime_ns: int) -> str:
 def _file_hash(path: str) -> str:
     status = os.stat(path)
     return _hashed(path, status.st_size, status.st_mtime_ns)
-
-
-def _exists(module: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None
 
 
 def platform_identity() -> dict[str, str]:

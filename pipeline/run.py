@@ -265,19 +265,20 @@ def _facts(recipe: Recipe, limit: int | None, sample: float | None) -> dict[str,
 
 
 def _stage_facts(recipe: Recipe) -> list[dict[str, Any]]:
-    by_label: dict[str, dict[str, Any]] = {
-        READ: {"label": READ, "kind": READ, "sources": list(recipe.sources), "corpus": False, "rules": []}
-    }
+    """The stages in order; one that sources have with other rules stands once for each of them."""
+    facts = [{"label": READ, "kind": READ, "sources": list(recipe.sources), "corpus": False, "rules": []}]
     pairs: list[tuple[list[str], Sequence[Stage]]] = [([name], source.stages) for name, source in recipe.sources.items()]
     pairs.append((list(recipe.sources), recipe.stages))
     for names, stages in pairs:
         for stage in stages:
-            fact = by_label.setdefault(
-                stage.label,
-                {"label": stage.label, "kind": stage.kind, "sources": [], "corpus": isinstance(stage, Deduplicator), "rules": _rules(stage)},
-            )
-            fact["sources"] += [name for name in names if name not in fact["sources"]]
-    return [by_label[label] for label in stage_labels(recipe)]
+            fact = {"label": stage.label, "kind": stage.kind, "corpus": isinstance(stage, Deduplicator), "rules": _rules(stage)}
+            same = next((one for one in facts if {name: one[name] for name in fact} == fact), None)
+            if same is None:
+                facts.append(fact | {"sources": names})
+            else:
+                same["sources"] = [*same["sources"], *names]
+    order = stage_labels(recipe)
+    return sorted(facts, key=lambda fact: order.index(fact["label"]))
 
 
 def _rules(stage: Stage) -> list[dict[str, Any]]:
