@@ -26,8 +26,10 @@ SHORTEST, LONGEST, LONGEST_TOP = 2, 10, 4
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit("int64(uint64[::1], int64, int64[::1], int64[::1], int64[::1], int64[::1])")
-def _group(keys: Hashes, found: int, ids: Positions, counts: Positions, firsts: Positions, slots: Positions) -> int:
+@njit("int64(uint64[::1], int64, int64[::1], int64[::1], int64[::1], int32[::1], uint64[::1])")
+def _group(
+    keys: Hashes, found: int, ids: Positions, counts: Positions, firsts: Positions, slots: NDArray[np.int32], slot_keys: Hashes
+) -> int:
     """Number equal keys alike, in the order of their first occurrence.
 
     Args:
@@ -35,7 +37,7 @@ def _group(keys: Hashes, found: int, ids: Positions, counts: Positions, firsts: 
         found: how many keys.
         ids: number of each key; written.
         counts, firsts: by number, how often the key occurs and its first index in `keys`; written.
-        slots: room for an open-addressing table, a power of two of at least twice `found`; written.
+        slots, slot_keys: room for an open-addressing table, a power of two of at least twice `found`; written.
 
     Returns:
         How many numbers.
@@ -50,11 +52,13 @@ def _group(keys: Hashes, found: int, ids: Positions, counts: Positions, firsts: 
     for index in range(found):
         key = keys[index]
         slot = np.int64((key * _MULTIPLIER) >> shift)
-        while slots[slot] >= 0 and keys[firsts[slots[slot]]] != key:
+        while slots[slot] >= 0 and slot_keys[slot] != key:
             slot = (slot + 1) & (size - 1)
-        group = slots[slot]
+        group = np.int64(slots[slot])
         if group < 0:
-            group = slots[slot] = groups
+            group = groups
+            slots[slot] = group
+            slot_keys[slot] = key
             counts[group] = 0
             firsts[group] = index
             groups += 1
@@ -73,6 +77,18 @@ def _keep_repeated(places: Positions, ids: Positions, found: int, counts: Positi
             ids[kept] = ids[index]
             kept += 1
     return kept
+
+
+@njit("int64(uint64[::1], int64[::1], int64[::1], int64)")
+def _longer_candidates(keys: Hashes, places: Positions, ids: Positions, found: int) -> int:
+    """Where an n-gram may be repeated, given the repeated (n-1)-grams: writes the places and the pairs of numbers; how many."""
+    candidates = 0
+    for index in range(found - 1):
+        if places[index + 1] == places[index] + 1:
+            keys[candidates] = (np.uint64(ids[index]) << np.uint64(32)) | np.uint64(ids[index + 1])
+            places[candidates] = places[index]
+            candidates += 1
+    return candidates
 
 
 @njit("int64(int64, int64, int64, int64, int64[::1], int64[::1], int64[::1], int64[::1])")
@@ -128,9 +144,9 @@ def ngram_char_counts(
 ) -> NDArray[np.int64]:
     """Measure the repeated word n-grams of each document.
 
-    An n-gram can only be repeated where the (n-1)-grams at its place and at the next are. So each n looks only at what n-1 left, and
-    the key of an n-gram is the pair of their numbers, which is exact. Only words are told apart by a hash (see `hash_bytes`): were
-    two different words of a document to share one, they would count as the same word.
+    An n-gram can only be repeated where the (n-1)-grams at its place and at the next are. So from 3 on each n looks only at what
+    n-1 left, and the key of an n-gram is the pair of their numbers, which is exact. Only 2-grams are told apart by a 64-bit hash:
+    were two different ones of a document to share it (a chance of about 2^-64 a pair), they would count as the same 2-gram.
 
     Args:
         data: UTF-8 bytes of all documents.
@@ -153,7 +169,8 @@ def ngram_char_counts(
     capacity = 0
     keys = np.empty(0, dtype=np.uint64)
     ids = counts = firsts = chars = np.empty(0, dtype=np.int64)
-    slots = np.empty(16, dtype=np.int64)
+    slots = np.empty(16, dtype=np.int32)
+    slot_keys = np.empty(16, dtype=np.uint64)
     for document in range(documents):
         begin, end = offsets[document], offsets[document + 1]
         words = split_words(data, begin, end, splitter, flags, classes, places, ends)
@@ -165,7 +182,7 @@ def ngram_char_counts(
             size = 16
             while size < 2 * capacity:
                 size *= 2
-            slots = np.empty(size, dtype=np.int64)
+            slots, slot_keys = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.uint64)
         ascii_only = is_ascii(data, begin, end)
         if words:
             chars[0] = 0
@@ -176,16 +193,15 @@ def ngram_char_counts(
             places[word] = word
         result[document, 0] = words
         result[document, 1] = chars[words] if words else 0
-        groups = _group(keys, words, ids, counts, firsts, slots)
-        found = _keep_repeated(places, ids, words, counts)
+        found = 0
         for n in range(SHORTEST, LONGEST + 1):
-            candidates = 0
-            for index in range(found - 1):
-                if places[index + 1] == places[index] + 1:
-                    keys[candidates] = (np.uint64(ids[index]) << np.uint64(32)) | np.uint64(ids[index + 1])
-                    places[candidates] = places[index]
-                    candidates += 1
-            groups = _group(keys, candidates, ids, counts, firsts, slots) if candidates else 0
+            if n == SHORTEST:
+                candidates = max(words - 1, 0)
+                for index in range(candidates):
+                    keys[index] = keys[index] * _MULTIPLIER + keys[index + 1]
+            else:
+                candidates = _longer_candidates(keys, places, ids, found)
+            groups = _group(keys, candidates, ids, counts, firsts, slots, slot_keys) if candidates else 0
             if n <= LONGEST_TOP:
                 result[document, n] = _top_chars(counting, n, words, groups, counts, firsts, places, chars) if words else 0
             found = _keep_repeated(places, ids, candidates, counts)

@@ -37,7 +37,8 @@ BLANK_LINE_RUNS = 5
 """The stripped text split at every run of two or more newlines."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_SPACE, _NEWLINE, _CARRIAGE_RETURN = 32, 10, 13
+_NEWLINE, _CARRIAGE_RETURN = 10, 13
+_IN_ASCII_WORD = np.array([byte < 0x80 and not chr(byte).isspace() for byte in range(256)])
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -90,12 +91,21 @@ def is_ascii(data: Bytes, begin: int, end: int) -> bool:
     return (bits & np.uint64(0x8080808080808080)) == np.uint64(0)
 
 
-@njit("int64(uint8[::1], int64, int64)")
+@njit("int64(uint8[::1], int64, int64)", inline=True)
 def count_code_points(data: Bytes, begin: int, end: int) -> int:
-    """Code points in [begin, end)."""
-    count = 0
-    for position in range(begin, end):
-        count += data[position] & 0xC0 != 0x80
+    """Code points in [begin, end): bytes that do not continue one (10xxxxxx), eight at a time."""
+    count = end - begin
+    position = begin
+    while position < end and position + 8 <= data.size:
+        word = load8(data, position)
+        if end - position < 8:
+            word &= (np.uint64(1) << np.uint64(8 * (end - position))) - np.uint64(1)
+        continuing = (word >> np.uint64(7)) & (~word >> np.uint64(6)) & np.uint64(0x0101010101010101)
+        count -= np.int64((continuing * np.uint64(0x0101010101010101)) >> np.uint64(56))  # the eight bytes added up
+        position += 8
+    while position < end:
+        count -= data[position] & 0xC0 == 0x80
+        position += 1
     return count
 
 
@@ -128,24 +138,26 @@ def hash_bytes(data: Bytes, begin: int, end: int) -> np.uint64:
 @njit("int64(uint8[::1], int64, int64, uint8[::1], int64[::1], int64[::1])")
 def split_at_whitespace(data: Bytes, begin: int, end: int, flags: Bytes, starts: Positions, ends: Positions) -> int:
     """Words as `str.split` finds them; returns how many."""
-    words = 0
+    # Both arrays are written at every character and the counts move on at a word's ends: no branch there, since the length of a
+    # word cannot be predicted
+    opened = closed = inside = 0
     position = begin
     while position < end:
-        point, size = code_point_at(data, position)
-        if flags[point] & WHITESPACE:
-            position += size
-            continue
-        starts[words] = position
-        position += size
-        while position < end:
+        byte = data[position]
+        now = np.int64(_IN_ASCII_WORD[byte])
+        size = 1
+        if byte >= 0x80:
             point, size = code_point_at(data, position)
-            if flags[point] & WHITESPACE:
-                break
-            position += size
-        ends[words] = position
-        words += 1
-        position += size  # past the whitespace that ended the word, or past the end
-    return words
+            now = np.int64(flags[point] & WHITESPACE == 0)
+        starts[opened] = position
+        opened += now & ~inside
+        ends[closed] = position
+        closed += inside & ~now
+        inside = now
+        position += size
+    if inside:
+        ends[closed] = end
+    return opened
 
 
 @njit("int64(uint8[::1], int64, int64, uint8[::1], int64[::1], int64[::1])")

@@ -38,6 +38,8 @@ CLASS_MASK = 31
 """The bits of an entry that hold the class."""
 PICTOGRAPH = 32
 """Flag beside the class: Extended_Pictographic."""
+ASCII_WORD = 64
+"""Flag beside the class: an ASCII letter, digit or underscore; any two of them belong to one word."""
 
 Ranges = list[tuple[int, int]]
 
@@ -93,7 +95,7 @@ _SMALL_CLASSES: dict[int, str] = {
 
 @cache
 def word_break_classes() -> NDArray[np.uint8]:
-    """The class of each code point, plus the flag `PICTOGRAPH`.
+    """The class of each code point, plus the flags above.
 
     Returns:
         uint8 of shape (0x110000,), the same array at every call, not to be written to.
@@ -131,4 +133,6 @@ def word_break_classes() -> NDArray[np.uint8]:
         put(_ranges(code_points), value)
     for first, last in _PICTOGRAPHS:
         classes[first : last + 1] |= PICTOGRAPH
+    for first, last in _ranges("30-39 41-5A 5F 61-7A"):
+        classes[first : last + 1] |= ASCII_WORD
     return classes

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Positions = NDArray[np.int64]
 
 _CLASS = wb.CLASS_MASK
+_ASCII_WORD = wb.ASCII_WORD
+_ASCII_WORD_BIT = wb.ASCII_WORD.bit_length() - 1
+_UNDERSCORE = wb.ASCII_WORD | wb.EXTEND_NUM_LET
 _PICTOGRAPH = wb.PICTOGRAPH
 _CR, _LF, _NEWLINE, _ZWJ = wb.CR, wb.LF, wb.NEWLINE, wb.ZWJ
 _EXTEND, _FORMAT, _REGIONAL, _KATAKANA = wb.EXTEND, wb.FORMAT, wb.REGIONAL_INDICATOR, wb.KATAKANA
@@ -29,22 +32,22 @@ _MID_NUM_LET, _MID_LETTER, _MID_NUM, _SPACE = wb.MID_NUM_LET, wb.MID_LETTER, wb.
 @njit("boolean(int64)", inline=True)
 def _is_skipped(found: int) -> bool:
     """WB4: what belongs to the character before it."""
-    return found == _EXTEND or found == _FORMAT or found == _ZWJ
+    return found in (_EXTEND, _FORMAT, _ZWJ)
 
 
 @njit("boolean(int64)", inline=True)
 def _is_letter(found: int) -> bool:
-    return found == _LETTER or found == _HEBREW
+    return found in (_LETTER, _HEBREW)
 
 
 @njit("boolean(int64)", inline=True)
 def _joins_letters(found: int) -> bool:
-    return found == _MID_LETTER or found == _MID_NUM_LET or found == _SINGLE_QUOTE
+    return found in (_MID_LETTER, _MID_NUM_LET, _SINGLE_QUOTE)
 
 
 @njit("boolean(int64)", inline=True)
 def _joins_numbers(found: int) -> bool:
-    return found == _MID_NUM or found == _MID_NUM_LET or found == _SINGLE_QUOTE
+    return found in (_MID_NUM, _MID_NUM_LET, _SINGLE_QUOTE)
 
 
 @njit("int64(uint8[::1], int64, int64, uint8[::1])")
@@ -62,20 +65,20 @@ def _next_class(data: Bytes, position: int, end: int, classes: Bytes) -> int:
 @njit("boolean(int64, int64, int64, boolean)")
 def _joined(before: int, previous: int, current: int, odd_indicators: bool) -> bool:
     """WB5 to WB16, those that look no further than the current character."""
-    if current == _LETTER or current == _HEBREW:
-        if previous == _LETTER or previous == _HEBREW or previous == _NUMERIC or previous == _CONNECTOR:
+    if _is_letter(current):
+        if _is_letter(previous) or previous in (_NUMERIC, _CONNECTOR):
             return True
         if previous == _DOUBLE_QUOTE:
             return before == _HEBREW and current == _HEBREW
         return _is_letter(before) and _joins_letters(previous)
     if current == _NUMERIC:
-        if previous == _NUMERIC or _is_letter(previous) or previous == _CONNECTOR:
+        if _is_letter(previous) or previous in (_NUMERIC, _CONNECTOR):
             return True
         return before == _NUMERIC and _joins_numbers(previous)
     if current == _KATAKANA:
-        return previous == _KATAKANA or previous == _CONNECTOR
+        return previous in (_KATAKANA, _CONNECTOR)
     if current == _CONNECTOR:
-        return _is_letter(previous) or previous == _NUMERIC or previous == _KATAKANA or previous == _CONNECTOR
+        return _is_letter(previous) or previous in (_NUMERIC, _KATAKANA, _CONNECTOR)
     if current == _SINGLE_QUOTE and previous == _HEBREW:
         return True
     return current == _REGIONAL and previous == _REGIONAL and odd_indicators
@@ -127,9 +130,7 @@ def split_uax29(
             joined = True
         elif 1 <= raw <= _NEWLINE or 1 <= current <= _NEWLINE:
             joined = False
-        elif _is_skipped(current):
-            joined = True
-        elif _joined(before, previous, current, odd_indicators):
+        elif _is_skipped(current) or _joined(before, previous, current, odd_indicators):
             joined = True
         else:
             joined = _joins_ahead(previous, current, data, position + size, end, classes)
@@ -149,17 +150,25 @@ def split_uax29(
             previous = current
         raw = current
         position += size
-        if previous == raw and (raw == _LETTER or raw == _NUMERIC or raw == _CONNECTOR):
-            # letters, digits and underscores always join; most of most texts passes here
-            advanced = position
-            while position < end and data[position] < 0x80:
-                current = np.int64(classes[data[position]]) & _CLASS
-                if current != _LETTER and current != _NUMERIC and current != _CONNECTOR:
-                    break
-                before = previous
-                previous = raw = current
-                position += 1
-            wanted = wanted or (position > advanced and not alphanumeric)
+        if not (entry & _ASCII_WORD and wanted):
+            continue
+        # Most of most texts passes here: ASCII words with single spaces between them. No branch at the ends of words, since their
+        # length cannot be predicted: the span is written at every byte, and their number moves on
+        inside = 1
+        while position < end:
+            entry = np.int64(classes[data[position]])  # a byte of another character has no flag ASCII_WORD
+            now = (entry & _ASCII_WORD) >> _ASCII_WORD_BIT
+            going_on = (now & (inside | np.int64(entry != _UNDERSCORE))) | (inside & np.int64(data[position] == 0x20))
+            if not going_on:
+                break
+            starts[words] = start
+            ends[words] = position
+            words += inside & ~now
+            start += (position - start) * (now ^ inside)
+            inside = now
+            position += 1
+        previous = raw = np.int64(classes[data[position - 1]]) & _CLASS
+        wanted = inside != 0
     if wanted:
         starts[words] = start
         ends[words] = end

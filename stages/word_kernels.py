@@ -11,6 +11,7 @@ from gristmill.stages.text_kernels import (
     code_point_at,
     count_code_points,
     is_ascii,
+    load8,
     split_at_whitespace,
     split_words_and_punctuation,
 )
@@ -34,13 +35,18 @@ STATISTICS = 10
 """Columns of `word_statistics`."""
 
 
-def _as_bytes(word: str) -> int:
-    return int.from_bytes(word.encode(), "little")
+_PARTS_FASTTEXT_WORDS = np.array([chr(byte) in " \n\r\t\v\f\0" for byte in range(256)], dtype=np.int64)
+_ASCII_ALPHANUMERIC = np.array([byte < 0x80 and chr(byte).isalnum() for byte in range(256)], dtype=np.int64)
 
 
-_THE, _AND = _as_bytes("the"), _as_bytes("and")
-_BE, _TO, _OF = _as_bytes("be"), _as_bytes("to"), _as_bytes("of")
-_THAT, _HAVE, _WITH = _as_bytes("that"), _as_bytes("have"), _as_bytes("with")
+_STOP_WORDS = [int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with")]
+# found by trying: the multiplier whose top three bits part the eight words, so that one comparison decides
+_STOP_WORD_MULTIPLIER = np.uint64(0x1CCDD34080E97F75)
+_STOP_WORD_IN_SLOT = np.array(
+    sorted(_STOP_WORDS, key=lambda word: word * int(_STOP_WORD_MULTIPLIER) % 2**64 >> 61), dtype=np.uint64
+)
+_SIZE_BYTES = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0], dtype=np.uint64)  # no stop word has more than 4 bytes
+_CASE_BITS = np.uint64(0x20202020)
 
 
 @njit("int64(uint8[::1], int64, int64, int64, uint8[::1], uint8[::1], int64[::1], int64[::1])")
@@ -64,14 +70,15 @@ def longest_document(offsets: Positions) -> int:
     return longest
 
 
-@njit("int64(int64, int64)")
-def _stop_word(packed: int, size: int) -> int:
-    """Bit of a stop word given as little-endian bytes: the, be, to, of, and, that, have, with; 0 for other words."""
-    if size == 2:
-        return (2 if packed == _BE else 0) | (4 if packed == _TO else 0) | (8 if packed == _OF else 0)
-    if size == 3:
-        return (1 if packed == _THE else 0) | (16 if packed == _AND else 0)
-    return (32 if packed == _THAT else 0) | (64 if packed == _HAVE else 0) | (128 if packed == _WITH else 0)
+@njit("uint64(uint8[::1], int64)", inline=True)
+def _eight_bytes(data: Bytes, begin: int) -> np.uint64:
+    """Up to 8 bytes from `begin` on as a little-endian number."""
+    if begin + 8 <= data.size:
+        return load8(data, begin)
+    packed = np.uint64(0)
+    for index in range(data.size - begin):
+        packed |= np.uint64(data[begin + index]) << np.uint64(8 * index)
+    return packed
 
 
 @njit("int64(int64)", inline=True)
@@ -114,6 +121,17 @@ def _has_symbol(data: Bytes, begin: int, end: int) -> bool:
     return False
 
 
+@njit("boolean(uint8[::1], int64, int64)")
+def _may_have_symbol(data: Bytes, begin: int, end: int) -> bool:
+    """Whether a hash sign or what looks like an ellipsis is there; no way out of the loop, so that it compiles to vector code."""
+    found = 0
+    for position in range(begin, end):
+        found |= data[position] == 0x23
+    for position in range(begin, end - 2):
+        found |= (data[position] == 0xE2) & (data[position + 2] == 0xA6)
+    return found != 0
+
+
 @njit("int64[:, ::1](uint8[::1], int64[::1], int64, uint8[::1], uint8[::1], uint8[::1])")
 def word_statistics(
     data: Bytes, offsets: Positions, splitter: int, flags: Bytes, classes: Bytes, marks: Bytes
@@ -139,7 +157,7 @@ def word_statistics(
         begin, end = offsets[document], offsets[document + 1]
         words = split_words(data, begin, end, splitter, flags, classes, starts, ends)
         ascii_only = is_ascii(data, begin, end)
-        symbols = _has_symbol(data, begin, end)
+        symbols = _may_have_symbol(data, begin, end)
         chars = letters = marked = unpunctuated = unpunctuated_chars = stops = any_case = seen = seen_any_case = 0
         for word in range(words):
             first, last = starts[word], ends[word]
@@ -152,21 +170,16 @@ def word_statistics(
             if _has_unmarked(data, first, last, marks):
                 unpunctuated += 1
                 unpunctuated_chars += length
-            if 2 <= size <= 4:
-                packed = 0
-                blanks = 0
-                for index in range(size):
-                    packed |= np.int64(data[first + index]) << (8 * index)
-                    blanks = (blanks << 8) | 0x20
-                found = _stop_word(packed, size)
-                if found:
+            packed = _eight_bytes(data, first) & _SIZE_BYTES[min(size, 5)]
+            # bit 0x20 makes a small letter of a capital, and a small letter of nothing else
+            lowered = packed | (_SIZE_BYTES[min(size, 5)] & _CASE_BITS)
+            slot = (lowered * _STOP_WORD_MULTIPLIER) >> np.uint64(61)
+            if _STOP_WORD_IN_SLOT[slot] == lowered:
+                any_case += 1
+                seen_any_case |= 1 << np.int64(slot)
+                if packed == lowered:
                     stops += 1
-                    seen |= found
-                # bit 0x20 makes a small letter of a capital, and a small letter of nothing else
-                found = _stop_word(packed | blanks, size)
-                if found:
-                    any_case += 1
-                    seen_any_case |= found
+                    seen |= 1 << np.int64(slot)
         result[document, WORDS] = words
         result[document, CHARS] = chars
         result[document, WITH_A_LETTER] = letters
@@ -205,16 +218,16 @@ def fasttext_word_counts(data: Bytes, offsets: Positions, flags: Bytes) -> Posit
     """
     result = np.zeros(offsets.size - 1, dtype=np.int64)
     for document in range(offsets.size - 1):
+        # no branch at the end of a word: its length cannot be predicted
         count = 0
-        between = True
+        parted = 1
         for position in range(offsets[document], offsets[document + 1]):
             byte = data[position]
-            if byte == 32 or 9 <= byte <= 13 or byte == 0:
-                between = True
-            elif between:
+            count += parted & _ASCII_ALPHANUMERIC[byte]
+            if parted & np.int64(byte >= 0x80):
                 point, _ = code_point_at(data, position)
                 count += flags[point] & ALPHANUMERIC != 0
-                between = False
+            parted = _PARTS_FASTTEXT_WORDS[byte]
         result[document] = count
     return result
 

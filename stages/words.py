@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from gristmill.stages import uax29_classes as wb
@@ -88,7 +89,7 @@ def uax29_segments_plainly(text: str) -> list[str]:
     pictographs = [bool(entry & wb.PICTOGRAPH) for entry in entries]
     inner = [at for at in range(1, len(text)) if not _no_boundary(found, pictographs, at)]
     boundaries = [0, *inner, len(text)] if text else []
-    return [text[begin:end] for begin, end in zip(boundaries, boundaries[1:], strict=False)]
+    return [text[begin:end] for begin, end in pairwise(boundaries)]
 
 
 def _uax29_words(text: str) -> list[str]:

@@ -1,0 +1,134 @@
+"""Gopher's document rules for web text (Rae et al. 2021, arXiv:2112.11446, app. A.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+
+from gristmill.stages.filter import Filter, Rule
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+Flavour = Literal["dclm", "paper", "datatrove", "datatrove_2024_04", "dolma"]
+
+# What each implementation does, by signal (switches that are not named are DCLM's, the signals' own defaults).
+# [code: dclm baselines/mappers; datatrove filters/gopher_quality_filter.py at HEAD and v0.2.0; dolma taggers/gopher.py]
+_UAX29 = {"words": "uax29"}
+_WORDS_ONLY = {"words": "uax29", "punctuation": "ignored"}
+_DATATROVE_LINES = {"lines": "splitlines", "bullets": "•-"}
+_DATATROVE: dict[str, dict[str, Any]] = {
+    "word_count": _WORDS_ONLY,
+    "mean_word_length": _WORDS_ONLY,
+    "hashes_per_word": _UAX29,
+    "ellipses_per_word": {**_UAX29, "spaced": False},
+    "bullet_line_fraction": _DATATROVE_LINES,
+    "ellipsis_line_fraction": {**_DATATROVE_LINES, "ellipses": "plain"},
+    "words_with_a_letter_fraction": _UAX29,
+    "stop_word_count": {**_UAX29, "any_case": False, "distinct": True},
+}
+_DOLMA_LINES = {"lines": "all_lines", "stripped": False, "bullets": "*-"}
+_SWITCHES: dict[Flavour, dict[str, dict[str, Any]]] = {
+    "dclm": {},
+    "paper": {"stop_word_count": {"distinct": True}},
+    "datatrove": _DATATROVE,
+    "datatrove_2024_04": {**_DATATROVE, "stop_word_count": {**_UAX29, "any_case": False}},
+    "dolma": {
+        "word_count": {"words": "whitespace"},
+        "bullet_line_fraction": _DOLMA_LINES,
+        "ellipsis_line_fraction": {**_DOLMA_LINES, "ellipses": "character"},
+        "stop_word_count": {"any_case": False},
+    },
+}
+
+
+class GopherQuality(Filter):
+    """Drop documents that do not look like prose.
+
+    The flavours take the words that their published code takes, but for those of spaCy (`datatrove`) and NLTK
+    (`datatrove_2024_04`): these take words by Unicode's UAX #29, which part most English text alike. For every flavour an empty
+    text has ratios of 0 and is dropped by the fewest words.
+    """
+
+    kind: ClassVar[str] = "gopher_quality"
+
+    flavour: Flavour = "dclm"
+    """Whose way of counting: `paper` is the paper's wording, and `dclm` where the wording is silent."""
+
+    min_words: NonNegativeInt | None = 50
+    """Fewest words a kept document has."""
+
+    max_words: NonNegativeInt | None = 100_000
+    """Most words a kept document has."""
+
+    min_word_length: NonNegativeFloat | None = 3
+    """Least mean length of the words (`dolma`: median), in characters."""
+
+    max_word_length: NonNegativeFloat | None = 10
+    """Greatest mean length of the words (`dolma`: median), in characters."""
+
+    max_symbols_per_word: NonNegativeFloat | None = 0.1
+    """Most hash signs and ellipses a word (`paper`, `datatrove`: of either; `dolma`: share of words with one)."""
+
+    max_bullet_lines: Fraction | None = 0.9
+    """Greatest share of lines that begin with a bullet."""
+
+    max_ellipsis_lines: Fraction | None = 0.3
+    """Greatest share of lines that end in an ellipsis."""
+
+    min_words_with_a_letter: Fraction | None = 0.8
+    """Least share of words that hold an alphabetic character."""
+
+    min_stop_words: NonNegativeInt | None = 2
+    """Fewest of the words the, be, to, of, and, that, have, with (`paper`, `datatrove`: different ones)."""
+
+    def rules(self) -> Iterator[Rule]:
+        """The rules in the order of the paper, which is that of all the flavours."""
+
+        def switches(signal: str) -> dict[str, Any]:
+            return _SWITCHES[self.flavour].get(signal, {})
+
+        def at_most(name: str, signal: str, bound: float | None) -> Rule:
+            return Rule(name, signal, at_most=bound, switches=switches(signal))
+
+        def at_least(name: str, signal: str, bound: float | None) -> Rule:
+            return Rule(name, signal, at_least=bound, switches=switches(signal))
+
+        length = "median_word_length" if self.flavour == "dolma" else "mean_word_length"
+        yield at_least("too_few_words", "word_count", self.min_words)
+        yield at_most("too_many_words", "word_count", self.max_words)
+        yield at_least("short_words", length, self.min_word_length)
+        yield at_most("long_words", length, self.max_word_length)
+        if self.flavour == "dclm":
+            yield at_most("too_many_symbols", "symbols_per_word", self.max_symbols_per_word)
+        elif self.flavour == "dolma":
+            yield at_most("too_many_symbols", "words_with_a_symbol_fraction", self.max_symbols_per_word)
+        else:
+            yield at_most("too_many_hashes", "hashes_per_word", self.max_symbols_per_word)
+            yield at_most("too_many_ellipses", "ellipses_per_word", self.max_symbols_per_word)
+        yield at_most("too_many_bullet_lines", "bullet_line_fraction", self.max_bullet_lines)
+        yield at_most("too_many_ellipsis_lines", "ellipsis_line_fraction", self.max_ellipsis_lines)
+        yield at_least("too_few_alphabetic_words", "words_with_a_letter_fraction", self.min_words_with_a_letter)
+        yield at_least("too_few_stop_words", "stop_word_count", self.min_stop_words)
+
+    def code(self) -> list[str]:
+        """The signals and what they are made of."""
+        return [*SIGNAL_CODE, "gristmill.stages.signals.symbols", "gristmill.stages.signals.lines"]
+
+
+SIGNAL_CODE = (
+    "gristmill.stages.signals",
+    "gristmill.stages.signals.fractions",
+    "gristmill.stages.signals.words",
+    "gristmill.stages.features",
+    "gristmill.stages.words",
+    "gristmill.stages.unicode_tables",
+    "gristmill.stages.uax29_classes",
+    "gristmill.stages.uax29_kernel",
+    "gristmill.stages.text_kernels",
+    "gristmill.stages.word_kernels",
+    "gristmill.stages.line_kernels",
+    "gristmill.stages.numba_cache",
+)
+"""Modules whose source decides what the signals of both Gopher filters are."""
