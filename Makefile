@@ -23,7 +23,7 @@ SOURCES := pipeline stages tokenizers trainer configs
 demo: $(VENV)/installed models
 	@mkdir -p demo
 	@test -f demo/crawl.warc.gz || $(BIN)/gristmill demo-crawl demo/crawl.warc.gz
-	$(BIN)/gristmill run demo --input demo/crawl.warc.gz --output demo/run
+	$(BIN)/gristmill run demo --input demo/crawl.warc.gz --output demo/run > /dev/null  # the funnel comes at the end
 	$(BIN)/gristmill train tiny --set data=demo/run/shards steps=30 schedule.steps=30 --output demo/model
 	@echo
 	@$(BIN)/gristmill funnel demo/run

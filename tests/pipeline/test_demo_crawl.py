@@ -11,13 +11,14 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from warcio.archiveiterator import ArchiveIterator
+
 from gristmill.pipeline.demo import documentation
 from gristmill.pipeline.demo.oddities import odd_charsets
 from gristmill.pipeline.demo.page import articles
 from gristmill.pipeline.demo.written import LANGUAGES, english_articles, written_pages
 from gristmill.pipeline.demo_crawl import make_demo_crawl
 from gristmill.pipeline.errors import UserError
-from warcio.archiveiterator import ArchiveIterator
 
 MAKE = """
 import pathlib, sys
