@@ -17,6 +17,18 @@ from gristmill.stages.editor import Editor
 from gristmill.stages.filter import Filter, Verdict
 from gristmill.stages.stage import Stage
 
+EDITS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("text", pa.large_string()),
+    ]
+)
+"""A cut: characters [start, end) of the document's text before the stage."""
+
 
 @dataclass
 class Outcome:
@@ -30,6 +42,8 @@ class Outcome:
     """One table a text version: id, source, then `<stage>.<signal>`; a row for each document that had this version."""
     counts: dict[str, Counts] = field(default_factory=dict)
     """Counts by stage label."""
+    edits: list[pa.Table] = field(default_factory=list)
+    """What editors cut, columns of `EDITS`."""
 
 
 def run_chain(documents: pa.Table, stages: tuple[Stage, ...]) -> Outcome:
@@ -67,9 +81,7 @@ def _run_filters(outcome: Outcome, filters: list[Filter]) -> None:
         dropped = np.flatnonzero(before & ~alive)
         first = verdict.first_failed
         rules = Counter(verdict.rules[index].name for index in first[dropped])
-        outcome.counts[stage.label] = count(
-            sizes[before], None if words is None else words[before], alive[before], dict(rules)
-        )
+        outcome.counts[stage.label] = count(sizes[before], None if words is None else words[before], alive[before], dict(rules))
         removed_at.append((stage, verdict, dropped))
         batch = stage.annotate(batch)
     for stage, verdict, dropped in removed_at:
@@ -133,6 +145,14 @@ def _run_editor(outcome: Outcome, stage: Editor) -> None:
         details=[loss.detail for loss in lost],
     )
     outcome.documents = table.filter(pa.array(alive))
+    if edited.cuts is not None and edited.cuts.num_rows:
+        outcome.edits.append(_edits(batch.table, stage.label, edited.cuts))
+
+
+def _edits(documents: pa.Table, stage: str, cuts: pa.Table) -> pa.Table:
+    owners = documents.select(["id", "source"]).take(cuts["row"])
+    columns = {"id": owners["id"], "source": owners["source"], "stage": pa.array([stage] * cuts.num_rows, pa.string())}
+    return pa.table(columns | {name: cuts[name] for name in ("start", "end", "text")}).cast(EDITS)
 
 
 def _without_html(documents: pa.Table) -> pa.Table:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
+
 from gristmill.pipeline.cli_inspect import funnel, sample, why
 from gristmill.pipeline.cli_recipe import recipe_app
 from gristmill.pipeline.cli_run import clean, plan, run

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+
 from gristmill.pipeline.cli_shared import AsJson, show_json
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cyclopts import App
+
 from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
 
 recipe_app = App(name="recipe", help="List, show and check recipes.")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+
 from gristmill.pipeline.errors import UserError
 
 Flag = Parameter(negative="", show_default=False)

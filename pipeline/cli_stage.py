@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
+
 from gristmill.pipeline.errors import UserError
 from gristmill.stages.registry import STAGES
 
@@ -52,10 +53,11 @@ def _command(cls: type[Any]) -> Callable[..., None]:
         workers: int | None = None,
         scheduler: str | None = None,
     ) -> None:
+        from pydantic import ValidationError
+
         from gristmill.pipeline.inspect import print_funnel
         from gristmill.pipeline.overrides import default_label
         from gristmill.pipeline.run import run_stage
-        from pydantic import ValidationError
 
         read = {"format": format, "text_column": text_column, "id": "column" if id_column else None, "id_column": id_column}
         stage = settings if settings is not None else cls()

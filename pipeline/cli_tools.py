@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from cyclopts import App
+
 from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
 from gristmill.pipeline.errors import UserError
 
@@ -35,8 +36,9 @@ def tokenizer_train(
         seed: decides which documents are the sample.
         as_json: print JSON.
     """
-    from gristmill.tokenizers.training import train_from_documents
     from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    from gristmill.tokenizers.training import train_from_documents
 
     try:
         most = TypeAdapter(ByteSize).validate_python(sample_bytes)

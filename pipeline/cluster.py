@@ -136,7 +136,9 @@ class DaskCluster:
                     self._client.cancel(list(in_flight), force=True)
 
     def _submit(self, work: Storage, task: Task) -> Any:
-        return self._client.submit(carry_out, work, task, key=f"{task.function.__name__}-{task.key}-{os.urandom(3).hex()}", pure=False)
+        return self._client.submit(
+            carry_out, work, task, key=f"{task.function.__name__}-{task.key}-{os.urandom(3).hex()}", pure=False
+        )
 
     def _submitted(self, work: Storage, task: Task, done: Any) -> Any:
         future = self._submit(work, task)
@@ -191,6 +193,7 @@ def _local(workers: int | None) -> Any:
             dashboard_address=None,
             silence_logs=logging.ERROR,
             memory_limit="auto",
+            preload=["gristmill.pipeline.worker_preload"],
         )
     except RuntimeError as error:
         if "freeze_support" in str(error.__cause__) or "bootstrapping" in str(error.__cause__):
@@ -215,7 +218,9 @@ def _from_file(path: str) -> Any:
     try:
         cluster = getattr(import_module(module), name)(**values)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{path}: cluster: {target or 'missing'}: {error}; give module:Class, e.g. dask_jobqueue:SLURMCluster") from error
+        raise UserError(
+            f"{path}: cluster: {target or 'missing'}: {error}; give module:Class, e.g. dask_jobqueue:SLURMCluster"
+        ) from error
     if jobs is not None:
         cluster.scale(jobs=int(jobs))
     return cluster

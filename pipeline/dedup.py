@@ -22,7 +22,9 @@ FOREST_FAN_IN = 16
 class Deduplication:
     """Runs one deduplicator over the packs of a run."""
 
-    def __init__(self, runner: Runner, stage: Deduplicator, packs: Sequence[Pack], range_bytes: int, ledger_text: LedgerText) -> None:
+    def __init__(
+        self, runner: Runner, stage: Deduplicator, packs: Sequence[Pack], range_bytes: int, ledger_text: LedgerText
+    ) -> None:
         """Prepare; `range_bytes` is about how many bytes of emitted rows one resolving task streams over."""
         self.runner, self.stage, self.packs = runner, stage, list(packs)
         self.ledger_text = ledger_text
@@ -67,10 +69,15 @@ class Deduplication:
         chain = self.stage.least_similarity is not None and not self.stage.one_key
         return self._tasks(
             "resolve",
-            [([names, self.ranges, number], {"sent": sent_to(entries, number), "chain": chain}, None) for number in destinations(entries)],
+            [
+                ([names, self.ranges, number], {"sent": sent_to(entries, number), "chain": chain}, None)
+                for number in destinations(entries)
+            ],
         )
 
-    def _measure(self, function: Any, step: str, manifests: Sequence[Manifest] | dict[int, Manifest], **more: Any) -> dict[int, Manifest]:
+    def _measure(
+        self, function: Any, step: str, manifests: Sequence[Manifest] | dict[int, Manifest], **more: Any
+    ) -> dict[int, Manifest]:
         """Run a task for each pack that rows were sent to."""
         held = list(manifests.values()) if isinstance(manifests, dict) else list(manifests)
         entries = _entries(held)

@@ -172,7 +172,9 @@ def _large(lists: pa.Array) -> pa.Array:
     return lists.cast(pa.large_list(pa.uint64()))
 
 
-def _measured(work: Storage, stage: Deduplicator, pack: Pack, sent: list[Sent]) -> Iterator[tuple[pa.Table, pa.Array, np.ndarray]]:
+def _measured(
+    work: Storage, stage: Deduplicator, pack: Pack, sent: list[Sent]
+) -> Iterator[tuple[pa.Table, pa.Array, np.ndarray]]:
     """Offered pairs, piece by piece, with the id of `a` and the similarity of both."""
     seen = [row_of(np.unique(table["b"].to_numpy())) for table in merged(work, sent, ["a", "b"])]
     wanted = np.unique(np.concatenate(seen))
@@ -298,8 +300,11 @@ def remove(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent:
     removals = writer.close()
     sizes, words = text_bytes(documents), whitespace_words(documents["text"])
     by_part = {
-        str(number): {"rows": int((part == number).sum()), "bytes": int(sizes[part == number].sum()), "words": int(words[part == number].sum())}
+        str(number): {
+            "rows": int((part == number).sum()),
+            "bytes": int(sizes[part == number].sum()),
+            "words": int(words[part == number].sum()),
+        }
         for number in np.unique(part)
     }
     return {"files": [removals, *([entry] if entry else [])], "removals": removals, "ledger": entry, "by_part": by_part}
-

@@ -95,9 +95,15 @@ class Driver:
         self._across()
         manifests: list[Manifest] = []
         if self.recipe.tokenize is not None:
-            manifests = Tokenization(self.runner, self.state, self.recipe.tokenize, self.recipe.seed).run(recipe_hash(self.recipe))
+            tokenization = Tokenization(self.runner, self.state, self.recipe.tokenize, self.recipe.seed, self.recipe.mixture)
+            manifests = tokenization.run(recipe_hash(self.recipe))
         publication = Publication(
-            self.runner, self.state, self.ledger_text, self.recipe.output.file_bytes, self.recipe.output.signals
+            self.runner,
+            self.state,
+            self.ledger_text,
+            self.recipe.output.file_bytes,
+            self.recipe.output.signals,
+            self.recipe.output.edits,
         )
         publication.write()
         publication.add(manifests)
@@ -237,7 +243,9 @@ class Driver:
                 continue
             limit = rails.limit(by_label[label])
             if counts["removed"] > limit * counts["in"]:
-                rules = ", ".join(f"{rule} {number:,}" for rule, number in sorted(counts["rules"].items(), key=lambda item: -item[1]))
+                rules = ", ".join(
+                    f"{rule} {number:,}" for rule, number in sorted(counts["rules"].items(), key=lambda item: -item[1])
+                )
                 raise GuardrailStop(
                     f"{label} removed {counts['removed']:,} of {counts['in']:,} documents of {source} "
                     f"({counts['removed'] / counts['in']:.1%}; its guardrail is {limit:.0%}): {rules}. "
@@ -255,7 +263,12 @@ class Driver:
         emitted = self.runner.run(
             "check ids",
             [
-                Task(step_key("emit_ids", files=files, ranges=ranges, **base), id_tasks.emit_ids, {"files": files, "ranges": ranges}, "ids")
+                Task(
+                    step_key("emit_ids", files=files, ranges=ranges, **base),
+                    id_tasks.emit_ids,
+                    {"files": files, "ranges": ranges},
+                    "ids",
+                )
                 for files in held
             ],
         )
@@ -276,7 +289,12 @@ class Driver:
 
     def _refuse_ids(self, held: list[list[str]], repeated: list[list[int]], count: int, base: dict[str, Any]) -> None:
         tasks = [
-            Task(step_key("places_of", files=files, hashes=repeated, **base), id_tasks.places_of, {"files": files, "hashes": repeated}, "ids")
+            Task(
+                step_key("places_of", files=files, hashes=repeated, **base),
+                id_tasks.places_of,
+                {"files": files, "hashes": repeated},
+                "ids",
+            )
             for files in held
         ]
         by_id: dict[str, list[str]] = {}

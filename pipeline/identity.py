@@ -16,7 +16,6 @@ from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
 
 
-
 def stage_identity(stage: Stage) -> dict[str, Any]:
     """JSON that changes when the stage would compute something else."""
     kind = type(stage)
@@ -37,7 +36,11 @@ def signal_modules(stage: Filter) -> list[str]:
     """Modules that compute the catalogue signals which a filter's rules name."""
     from gristmill.stages.signals import MODULES
 
-    found = {MODULES.get(rule.signal, rule.signal.partition(":")[0]) for rule in stage.active_rules() if rule.signal in MODULES or ":" in rule.signal}
+    found = {
+        MODULES.get(rule.signal, rule.signal.partition(":")[0])
+        for rule in stage.active_rules()
+        if rule.signal in MODULES or ":" in rule.signal
+    }
     return ["gristmill.stages.features", *sorted(found)] if found else []
 
 

@@ -71,7 +71,7 @@ def plan_units(source: str, settings: ReadSettings, partition_bytes: int, runner
     """
     files = list_files(settings.paths, settings)
     check_files(files, settings)
-    big = [file for file in files if _content_bytes(file) > 1.5 * partition_bytes]
+    big = [file for file in files if _content_bytes(file) > partition_bytes]
     tasks = [
         Task(
             step_key(

@@ -67,7 +67,9 @@ def thin_texts(rows: pa.Table, keep: LedgerText) -> pa.Table:
     if keep.mode == "none":
         texts = pa.nulls(rows.num_rows, pa.large_string())
     else:
-        groups = ["\0".join(group) for group in zip(*(rows[name].to_pylist() for name in ("source", "stage", "rule")), strict=True)]
+        groups = [
+            "\0".join(group) for group in zip(*(rows[name].to_pylist() for name in ("source", "stage", "rule")), strict=True)
+        ]
         chosen = lowest_rows(rows["id"].to_pylist(), groups, keep.per_rule, keep.seed)
         column = rows["text"].combine_chunks()
         texts = pc.if_else(pa.array(chosen), column, pa.scalar(None, pa.large_string()))

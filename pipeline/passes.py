@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gristmill.pipeline.chain import run_chain
+from gristmill.pipeline.chain import EDITS, run_chain
 from gristmill.pipeline.counts import Counts, add, count, text_bytes, whitespace_words
 from gristmill.pipeline.ledger import LEDGER, LedgerText, thin_texts
 from gristmill.pipeline.parts import Part, read_part
@@ -62,6 +62,7 @@ class Writers:
     documents: list[dict[str, Any]] = field(default_factory=list)
     ledger: dict[str, list[pa.Table]] = field(default_factory=dict)
     signals: dict[int, StreamWriter] = field(default_factory=dict)
+    edits: StreamWriter | None = None
     _open: StreamWriter | None = None
     _bytes: int = 0
     _words: int = 0
@@ -93,13 +94,24 @@ class Writers:
             self.signals[version] = StreamWriter(self.work, f"{self.prefix}.signals{version}.arrow", table.schema)
         self.signals[version].write(table)
 
+    def add_edits(self, table: pa.Table) -> None:
+        """Append what editors cut."""
+        if self.edits is None:
+            self.edits = StreamWriter(self.work, f"{self.prefix}.edits.arrow", EDITS)
+        self.edits.write(table)
+
     def finish(self) -> Manifest:
         """Close all files and name them."""
         self._finish_documents()
         ledger = write_ledger(self.work, f"{self.prefix}.ledger.arrow", self.ledger, self.settings.ledger_text)
-        signals = [writer.close() | {"version": version, "columns": writer.schema.names[2:]} for version, writer in sorted(self.signals.items())]
+        signals = [
+            writer.close() | {"version": version, "columns": writer.schema.names[2:]}
+            for version, writer in sorted(self.signals.items())
+        ]
+        edits = self.edits.close() if self.edits is not None else None
         return {
-            "files": [*self.documents, *([ledger] if ledger else []), *signals],
+            "files": [*self.documents, *([ledger] if ledger else []), *signals, *([edits] if edits else [])],
+            "edits": edits,
             "documents": self.documents,
             "ledger": ledger,
             "signals": signals,
@@ -122,7 +134,9 @@ def write_ledger(work: Storage, name: str, by_stage: dict[str, list[pa.Table]], 
     return entry | {"stages": stages}
 
 
-def read_pass(work: Storage, prefix: str, *, slices: list[Slice], read_settings: ReadSettings, settings: PassSettings) -> Manifest:
+def read_pass(
+    work: Storage, prefix: str, *, slices: list[Slice], read_settings: ReadSettings, settings: PassSettings
+) -> Manifest:
     """Read input files and take the documents through the first chain of their source."""
     writers = Writers(work, prefix, settings)
     for stage in settings.stages:
@@ -158,6 +172,8 @@ def _through(counts: dict[str, Counts], writers: Writers, documents: pa.Table, s
         writers.add_removals(stage, rows)
     for index, table in enumerate(outcome.signals):
         writers.add_signals(settings.first_version + index, table)
+    for table in outcome.edits:
+        writers.add_edits(table)
     writers.add_documents(outcome.documents)
 
 
@@ -230,6 +246,8 @@ def _read_removals(batch: _Named, source: str) -> pa.Table:
         "threshold": [one.threshold for one in removals],
         "detail": [one.detail for one in removals],
     }
-    arrays = [pa.array(columns[name], LEDGER.field(name).type) if name in columns else pa.nulls(len(removals), LEDGER.field(name).type) for name in LEDGER.names]
+    arrays = [
+        pa.array(columns[name], LEDGER.field(name).type) if name in columns else pa.nulls(len(removals), LEDGER.field(name).type)
+        for name in LEDGER.names
+    ]
     return pa.table(arrays, schema=LEDGER)
-

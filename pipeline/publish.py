@@ -33,12 +33,15 @@ class Publication:
     ledger_text: LedgerText
     file_bytes: int
     signals: bool
+    edits: bool = False
     files: list[dict[str, Any]] = field(default_factory=list)
     """Published files: name, and file, size and sha256 in the work folder."""
 
     def __post_init__(self) -> None:
         self._base = {"code": code_hash("gristmill.pipeline.publish_tasks"), "platform": platform_identity()}
-        rows = sum(part.kept for part in self.state.parts) + sum(rows[-1].start + rows[-1].rows for rows in self.state.ledger.values())
+        rows = sum(part.kept for part in self.state.parts) + sum(
+            rows[-1].start + rows[-1].rows for rows in self.state.ledger.values()
+        )
         # ids, URLs and signals of each document
         self._ranges = max(1, -(-rows * 4 // INDEX_RANGE_ROWS))
 
@@ -48,6 +51,8 @@ class Publication:
         manifests += self._run("publish ledger", self._ledger())
         if self.signals:
             manifests += self._run("publish signals", self._signals())
+        if self.edits:
+            manifests += self._run("publish edits", self._edits())
         entries = [entry for manifest in manifests for entry in manifest["sent"]]
         index = [
             self._task(
@@ -137,6 +142,16 @@ class Publication:
                         {"rows": inside, "cut": cut, "version": version, "columns": columns, "ranges": self._ranges},
                     )
                 )
+        return tasks
+
+    def _edits(self) -> list[Task]:
+        if not self.state.edits:
+            return []
+        tasks = []
+        for cut in cuts(_total(self.state.edits), LEDGER_FILE_ROWS, "edits/"):
+            inside = _inside(self.state.edits, cut)
+            decides = [_identity(inside), cut.name, cut.begin, cut.end]
+            tasks.append(self._task(publish_tasks.publish_edits, decides, {"rows": inside, "cut": cut}))
         return tasks
 
     def _signal_order(self, item: tuple[tuple[str, int], list[Rows]]) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gristmill.pipeline.chain import EDITS
 from gristmill.pipeline.exchange import Sent, key_ranges, merged, write_exchange
 from gristmill.pipeline.ledger import LEDGER
 from gristmill.pipeline.parts import Part, read_part
@@ -81,7 +82,9 @@ def _index_rows(values: pa.ChunkedArray, kind: int, outcome: int, name: str) -> 
     held = [(index_hash(value), row) for row, value in enumerate(values.to_pylist()) if value is not None]
     hashes, rows = np.array([one for one, _ in held], dtype=np.uint64), np.array([row for _, row in held], dtype=np.int64)
     count = len(held)
-    return pa.table([hashes, np.full(count, kind, np.uint8), np.full(count, outcome, np.uint8), [name] * count, rows], schema=INDEX)
+    return pa.table(
+        [hashes, np.full(count, kind, np.uint8), np.full(count, outcome, np.uint8), [name] * count, rows], schema=INDEX
+    )
 
 
 def _ledger_batches(work: Storage, rows: list[Rows]) -> Iterator[tuple[pa.Table, int]]:
@@ -102,7 +105,9 @@ def sample_texts(work: Storage, prefix: str, *, rows: list[Rows], per_rule: int,
     for table, _ in _ledger_batches(work, rows):
         table = table.select(["id", "source", "rule"]).filter(table["text"].is_valid())
         hashes = keyed_hashes(table["id"].to_pylist(), seed)
-        groups = np.array([f"{source}\0{rule}" for source, rule in zip(*(table[name].to_pylist() for name in ("source", "rule")), strict=True)])
+        groups = np.array(
+            [f"{source}\0{rule}" for source, rule in zip(*(table[name].to_pylist() for name in ("source", "rule")), strict=True)]
+        )
         for group in np.unique(groups):
             both = np.concatenate([lowest.get(group, np.empty(0, np.uint64)), hashes[groups == group]])
             lowest[str(group)] = np.sort(both)[:per_rule]
@@ -152,6 +157,17 @@ def publish_signals(
         tables.append(table)
     signals = concat(tables, schema)
     return _published(work, prefix, cut.name, write_parquet(work, f"{prefix}.parquet", signals), signals, SIGNALS, ranges)
+
+
+def publish_edits(work: Storage, prefix: str, *, rows: list[Rows], cut: Cut) -> Manifest:
+    """Write the cuts of editors whose row number lies in the cut."""
+    tables = []
+    for table, start in _ledger_batches(work, rows):
+        begin, end = max(cut.begin - start, 0), min(cut.end - start, table.num_rows)
+        if begin < end:
+            tables.append(table.slice(begin, end - begin))
+    entry = write_parquet(work, f"{prefix}.parquet", concat(tables, EDITS))
+    return {"files": [entry], "published": [entry | {"name": cut.name}], "sent": []}
 
 
 def publish_index(work: Storage, prefix: str, *, sent: list[Sent], name: str) -> Manifest:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Gt
+from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveFloat, field_validator, model_validator
+
 from gristmill.pipeline.readers.reader import ReadSettings
 from gristmill.pipeline.recipe_errors import Problem, shown_path
 from gristmill.pipeline.yaml_lines import Loc
@@ -14,7 +16,6 @@ from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.registry import STAGES
 from gristmill.stages.settings import Settings
 from gristmill.stages.stage import Stage
-from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveFloat, field_validator, model_validator
 
 Bytes = Annotated[ByteSize, Gt(0)]
 """A number of bytes: 256MB (10^6), 64MiB (2^20), or an int."""

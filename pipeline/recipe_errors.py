@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
+from pydantic import BaseModel, ValidationError
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.yaml_lines import Loc
-from pydantic import BaseModel, ValidationError
 
 MOST_CHARACTERS_SHOWN = 60
 

@@ -10,6 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic import BaseModel, ValidationError
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.overrides import apply_inputs, apply_set, default_label, stage_lists
 from gristmill.pipeline.recipe import Recipe, SourceRead, arrangement_problems, name_problems
@@ -17,7 +19,6 @@ from gristmill.pipeline.recipe_errors import Problem, nearest_first, raise_probl
 from gristmill.pipeline.yaml_lines import Loc, YamlFile, parse_yaml, read_yaml
 from gristmill.stages.registry import STAGES, stage_class
 from gristmill.stages.stage import Stage
-from pydantic import BaseModel, ValidationError
 
 FORMATS = frozenset(get_args(SourceRead.model_fields["format"].annotation))
 

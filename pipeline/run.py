@@ -89,7 +89,8 @@ def run(
             for name, source in recipe.sources.items():
                 units[name], files = plan_units(name, source.read, recipe.partition_bytes, runner)
                 facts["inputs"] += [
-                    {"source": name, "file": file.file, "path": file.path, "size": file.size, "fingerprint": file.fingerprint} for file in files
+                    {"source": name, "file": file.file, "path": file.path, "size": file.size, "fingerprint": file.fingerprint}
+                    for file in files
                 ]
             # only now: whatever is wrong with stages or inputs leaves the folder as it was
             folder.put_json(RUN, facts | {"status": "running"} | _published_before(previous))
@@ -178,7 +179,9 @@ def _stages(recipe: Recipe) -> list[Stage]:
 def _cluster(workers: int | None, scheduler: str | None, cluster: str | None) -> Iterator[Cluster]:
     _compile_kernels()
     place: Cluster = (
-        InProcess() if workers == 0 and not scheduler and not cluster else DaskCluster(workers=workers, scheduler=scheduler, cluster_file=cluster)
+        InProcess()
+        if workers == 0 and not scheduler and not cluster
+        else DaskCluster(workers=workers, scheduler=scheduler, cluster_file=cluster)
     )
     try:
         yield place
@@ -284,8 +287,13 @@ def _stage_facts(recipe: Recipe) -> list[dict[str, Any]]:
 def _rules(stage: Stage) -> list[dict[str, Any]]:
     if not isinstance(stage, Filter):
         return []
-    bounds: Callable[[Any], str] = lambda rule: next(name for name in ("at_least", "at_most", "above", "below") if getattr(rule, name) is not None)  # noqa: E731
-    return [{"rule": rule.name, "signal": rule.signal, "bound": bounds(rule), "threshold": rule.threshold} for rule in stage.active_rules()]
+    bounds: Callable[[Any], str] = lambda rule: next(
+        name for name in ("at_least", "at_most", "above", "below") if getattr(rule, name) is not None
+    )  # noqa: E731
+    return [
+        {"rule": rule.name, "signal": rule.signal, "bound": bounds(rule), "threshold": rule.threshold}
+        for rule in stage.active_rules()
+    ]
 
 
 def _write_report(folder: Storage) -> None:

@@ -56,7 +56,9 @@ def try_stages(stages: Sequence[Stage]) -> None:
                 stage.emit(batch)
                 stage.sketches(batch)
         except ModuleNotFoundError as error:
-            raise StageUnavailable(f"{stage.label}: the module {error.name} is missing where the workers run; install it there") from error
+            raise StageUnavailable(
+                f"{stage.label}: the module {error.name} is missing where the workers run; install it there"
+            ) from error
 
 
 def set_up_stages(cluster: Cluster, stages: Sequence[Stage]) -> None:

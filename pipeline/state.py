@@ -21,6 +21,8 @@ class RunState:
     """Stage label -> its ledger rows, in address order."""
     signals: dict[tuple[str, int], list[Rows]] = field(default_factory=dict)
     """(source, text version) -> its signals, in address order."""
+    edits: list[Rows] = field(default_factory=list)
+    """What editors cut, in address order within each pass."""
     signal_columns: dict[str, None] = field(default_factory=dict)
     counts: dict[tuple[str, str], Counts] = field(default_factory=dict)
     """(stage label, source) -> counts."""
@@ -41,6 +43,9 @@ class RunState:
             start = rows[-1].start + rows[-1].rows if rows else 0
             rows.append(Rows(entry["file"], None, start, entry["rows"]))
             self.signal_columns |= dict.fromkeys(entry["columns"])
+        if (cut := manifest["edits"]) is not None:
+            start = self.edits[-1].start + self.edits[-1].rows if self.edits else 0
+            self.edits.append(Rows(cut["file"], None, start, cut["rows"]))
         for kind, number in manifest.get("other_records", {}).items():
             known = self.other_records.setdefault(source, {})
             known[kind] = known.get(kind, 0) + number

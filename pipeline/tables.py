@@ -49,7 +49,13 @@ def write_parquet(storage: Storage, name: str, table: pa.Table, row_group_rows: 
         counting = Counting(file)
         with pa.PythonFile(counting, mode="w") as sink:
             pq.write_table(
-                table, sink, compression="zstd", compression_level=3, row_group_size=row_group_rows, use_dictionary=True, version="2.6"
+                table,
+                sink,
+                compression="zstd",
+                compression_level=3,
+                row_group_size=row_group_rows,
+                use_dictionary=True,
+                version="2.6",
             )
     return {"file": name, "size": counting.size, "sha256": counting.hash.hexdigest(), "rows": table.num_rows}
 

@@ -26,9 +26,11 @@ TOKEN_BYTES_PER_TEXT_BYTE = 0.6
 class Tokenization:
     """Writes the token shards of a run."""
 
-    def __init__(self, runner: Runner, state: RunState, settings: Tokenize, seed: int) -> None:
-        """Prepare to tokenize the documents of `state`."""
-        self.runner, self.state, self.settings, self.seed = runner, state, settings, seed
+    def __init__(
+        self, runner: Runner, state: RunState, settings: Tokenize, seed: int, mixture: dict[str, float] | None = None
+    ) -> None:
+        """Prepare to tokenize the documents of `state`; `mixture` goes into the manifest, for the trainer."""
+        self.runner, self.state, self.settings, self.seed, self.mixture = runner, state, settings, seed, mixture
         self._base = {"code": code_hash("gristmill.pipeline.token_tasks"), "platform": platform_identity(), "seed": seed}
 
     def run(self, recipe_hash: str) -> list[Manifest]:
@@ -50,7 +52,9 @@ class Tokenization:
         assert train is not None
         text_bytes = sum(part.bytes for part in self.state.parts)
         if not text_bytes:
-            raise UserError("tokenize.train: no document is left to train a tokenizer on; see the funnel, or give tokenize.tokenizer")
+            raise UserError(
+                "tokenize.train: no document is left to train a tokenizer on; see the funnel, or give tokenize.tokenizer"
+            )
         fraction = min(1.0, train.sample_bytes / text_bytes)
         drawn = self.runner.run(
             "draw tokenizer sample",
@@ -86,19 +90,26 @@ class Tokenization:
             text_bytes = sum(part.bytes for part in self.state.parts if part.source == source)
             size = text_bytes * TOKEN_BYTES_PER_TEXT_BYTE * (1 if encoder.dtype == "uint16" else 2)
             shard_count[source] = max(1, -(-int(size) // self.settings.shard_bytes))
-        encoded = self.runner.run("tokenize", [self._encode(part, tokenizer, encoder, shard_count[part.source]) for part in self.state.parts])
+        encoded = self.runner.run(
+            "tokenize", [self._encode(part, tokenizer, encoder, shard_count[part.source]) for part in self.state.parts]
+        )
         tasks: list[Task] = []
         owners: list[str] = []
         for source, count in shard_count.items():
             entries = [
-                entry for part, manifest in zip(self.state.parts, encoded, strict=True) if part.source == source for entry in manifest["sent"]
+                entry
+                for part, manifest in zip(self.state.parts, encoded, strict=True)
+                if part.source == source
+                for entry in manifest["sent"]
             ]
             for number in range(count):
                 sent = sent_to(entries, number)
                 if not sent:
                     continue
                 path = f"{source}/{sum(owner == source for owner in owners):05d}"
-                key = step_key("shard", sent=[[one.file, one.first] for one in sent], path=path, dtype=encoder.dtype, **self._base)
+                key = step_key(
+                    "shard", sent=[[one.file, one.first] for one in sent], path=path, dtype=encoder.dtype, **self._base
+                )
                 tasks.append(Task(key, token_tasks.shard, {"sent": sent, "path": path, "dtype": encoder.dtype}, f"shard {path}"))
                 owners.append(source)
         done = self.runner.run("write shards", tasks)
@@ -118,7 +129,7 @@ class Tokenization:
 
     def _manifest(self, entries: dict[str, list[dict[str, Any]]], content: str, encoder: Encoder, recipe_hash: str) -> Manifest:
         work = self.runner.work
-        identity = json.dumps([entries, encoder.sha256, recipe_hash, self.seed], sort_keys=True)
+        identity = json.dumps([entries, encoder.sha256, recipe_hash, self.seed, self.mixture], sort_keys=True)
         folder = f"data/manifests/{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
         write_manifest(
             work.fs,
@@ -130,13 +141,19 @@ class Tokenization:
             dtype=encoder.dtype,
             seed=self.seed,
             recipe_hash=recipe_hash,
+            mixture=self.mixture,
         )
         published = []
         for name in ("tokenizer.json", "manifest.json"):
             with work.open(f"{folder}/{name}") as file:
                 data = file.read()
             published.append(
-                {"name": f"shards/{name}", "file": f"{folder}/{name}", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+                {
+                    "name": f"shards/{name}",
+                    "file": f"{folder}/{name}",
+                    "size": len(data),
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                }
             )
         return {"files": [], "published": published}
 

@@ -6,7 +6,7 @@ import json
 from hashlib import sha256
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 SCHEMA_VERSION: Literal[1] = 1
 FILE_NAME = "manifest.json"
@@ -84,6 +84,8 @@ class Manifest(_Part):
     sources: tuple[SourceEntry, ...]
     recipe_hash: str | None = None
     seed: int = 0
+    mixture: dict[str, PositiveFloat] | None = None
+    """Weights that the recipe gives the sources, as shares of tokens relative to each other; None: each by its tokens."""
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

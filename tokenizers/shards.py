@@ -17,6 +17,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
 from gristmill.tokenizers.manifest import (
     FILE_NAME,
     TOKENIZER_NAME,
@@ -26,7 +28,6 @@ from gristmill.tokenizers.manifest import (
     SourceEntry,
     TokenizerEntry,
 )
-from pydantic import ValidationError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,6 +102,7 @@ def write_manifest(
     dtype: Literal["uint16", "uint32"],
     seed: int = 0,
     recipe_hash: str | None = None,
+    mixture: Mapping[str, float] | None = None,
 ) -> Manifest:
     """Write tokenizer.json and, last of all, the manifest.json without which the folder holds no shards.
 
@@ -114,6 +116,7 @@ def write_manifest(
         dtype: "uint16" or "uint32".
         seed: of the run, for the record.
         recipe_hash: of the run, for the record.
+        mixture: weights of the sources for training, where the recipe gives them.
 
     Raises:
         ShardError: entries that contradict each other.
@@ -133,6 +136,7 @@ def write_manifest(
             sources=tuple(sources),
             recipe_hash=recipe_hash,
             seed=seed,
+            mixture=None if mixture is None else dict(mixture),
         )
     except ValidationError as error:
         raise ShardError(f"{folder}: {_first_mistake(error)}") from error

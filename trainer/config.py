@@ -8,11 +8,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gristmill.trainer.settings import TrainSettings
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from gristmill.trainer.settings import TrainSettings
 
 
 class ConfigError(ValueError):

@@ -14,9 +14,10 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gristmill.tokenizers.shards import ShardSet
 from gristmill.trainer.order import integer_weights, next_quotas, permute
-from numpy.typing import NDArray
 
 FORMAT_VERSION = 1
 

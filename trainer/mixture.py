@@ -16,8 +16,10 @@ class Shortage(ValueError):
     """A source has fewer tokens than the run would read; the message holds a table."""
 
 
-def default_weights(shards: ShardSet, seq_len: int) -> tuple[dict[str, float], list[str]]:
-    """Each source by its tokens.
+def default_weights(
+    shards: ShardSet, seq_len: int, given: Mapping[str, float] | None = None
+) -> tuple[dict[str, float], list[str]]:
+    """What the shards' recipe gave each source as its weight; without such, each source by its tokens.
 
     Returns:
         Shares of the sources that have at least one whole window, and the names of those that have none.
@@ -26,7 +28,11 @@ def default_weights(shards: ShardSet, seq_len: int) -> tuple[dict[str, float], l
         ValueError: no source has a whole window.
     """
     sizes = {name: len(stream) for name, stream in sorted(shards.streams.items())}
-    weights = {name: float(size) for name, size in sizes.items() if windows_of(size, seq_len)}
+    weights = {
+        name: given.get(name, 0.0) if given is not None else float(size)
+        for name, size in sizes.items()
+        if windows_of(size, seq_len)
+    }
     if not weights:
         held = ", ".join(f"{name} {size:,}" for name, size in sizes.items()) or "no source"
         raise ValueError(f"{shards.folder} holds too few tokens: {held}; a window reads {seq_len + 1:,}. Lower seq_len")

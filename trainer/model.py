@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from gristmill.trainer.settings import ModelSettings
 from torch import Tensor, nn
 from torch.nn import functional
+
+from gristmill.trainer.settings import ModelSettings
 
 VOCABULARY_MULTIPLE = 128
 """The vocabulary is padded to a multiple of this: odd matrix shapes are slow on a GPU."""

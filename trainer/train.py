@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from gristmill.tokenizers.manifest import ShardError
 from gristmill.tokenizers.shards import ShardSet, open_shards
 from gristmill.trainer import checkpoint, mixture, run_folder
@@ -25,7 +27,6 @@ from gristmill.trainer.loader import Draw, Loader, Plan, PlanMismatch
 from gristmill.trainer.model import Decoder
 from gristmill.trainer.schedule import cosine_rate
 from gristmill.trainer.settings import TrainSettings
-from torch import Tensor
 
 
 class Diverged(RuntimeError):
@@ -110,7 +111,7 @@ def _plan(settings: TrainSettings) -> tuple[ShardSet, Plan, int]:
         shards = open_shards(settings.data, verify=settings.verify)
         weights: dict[str, float] = dict(settings.mixture or {})
         if settings.mixture is None:
-            weights, left_out = mixture.default_weights(shards, settings.seq_len)
+            weights, left_out = mixture.default_weights(shards, settings.seq_len, shards.manifest.mixture)
             if left_out:
                 _say(f"left out, shorter than one window: {', '.join(left_out)}")
         plan = Plan.of(shards, weights, seq_len=settings.seq_len, windows=settings.windows)

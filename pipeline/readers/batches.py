@@ -142,6 +142,7 @@ class Collector:
 
     def _table(self) -> pa.Table:
         import pyarrow as pa
+
         from gristmill.stages.documents import DOCUMENTS, WITH_HTML
 
         schema = WITH_HTML if self.with_html else DOCUMENTS

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.readers.batches import Collector, ReadBatch
 from gristmill.pipeline.readers.columns import take_row

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+
 from gristmill.pipeline.readers.batches import ReadBatch, Removal
 from gristmill.stages.settings import Settings
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gristmill.stages.documents import DOCUMENTS
 
 LEDGER = pa.schema(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gristmill.pipeline import cli
 from gristmill.pipeline.cli_shared import print_table, share
 from gristmill.pipeline.errors import GuardrailStop, UserError

@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from gristmill.pipeline import dedup_tasks
 from gristmill.pipeline.cluster import InProcess
 from gristmill.pipeline.dedup import Deduplication
@@ -82,11 +83,15 @@ def deduplicate(folder, stage: Deduplicator, texts: list[str], part_rows: int, p
         removed = Deduplication(runner, stage, packs, 400, LedgerText()).run()
     state = RunState(parts=parts, labels=[stage.label], versions={"s": 0})
     state.take_removals(stage.label, packs, removed)
-    rows = [row for one in state.ledger.get(stage.label, []) for table in read_batches(work, one.file) for row in table.to_pylist()]
+    rows = [
+        row for one in state.ledger.get(stage.label, []) for table in read_batches(work, one.file) for row in table.to_pylist()
+    ]
     gone = {row["id"] for row in rows}
     counts = state.counts[stage.label, "s"]
     assert (counts["in"], counts["kept"]) == (len(texts), len(texts) - len(gone))
-    return [(row["id"], row["kept_id"], row["similarity"]) for row in rows], [f"d{n}" for n in range(len(texts)) if f"d{n}" not in gone]
+    return [(row["id"], row["kept_id"], row["similarity"]) for row in rows], [
+        f"d{n}" for n in range(len(texts)) if f"d{n}" not in gone
+    ]
 
 
 @pytest.mark.parametrize(("part_rows", "pack_bytes"), [(100, 10**6), (3, 40), (1, 1)])
@@ -137,7 +142,8 @@ def test_the_packs_do_not_show_in_the_result(tmp_path, seed):
     random = np.random.default_rng(seed)
     texts = [" ".join(random.choice(list("abcdefghijklmnop"), size=random.integers(1, 7))) for _ in range(80)]
     results = [
-        deduplicate(tmp_path / f"{rows}-{size}", SharedWords(), texts, rows, size) for rows, size in [(100, 10**6), (7, 90), (1, 1)]
+        deduplicate(tmp_path / f"{rows}-{size}", SharedWords(), texts, rows, size)
+        for rows, size in [(100, 10**6), (7, 90), (1, 1)]
     ]
     assert results[0] == results[1] == results[2]
     removed, kept = results[0]
@@ -150,7 +156,9 @@ def test_the_packs_do_not_show_in_the_result(tmp_path, seed):
 def test_stars_keep_components_with_one_pair_a_document():
     pairs = pa.table([[1, 3, 7], [2, 2, 9], [5, 5, 4], [5, 6, 4]], schema=PAIRS)
     # lengths: 1 -> 5, 2 -> 6, 3 -> 5, 7 -> 4, 9 -> 4
-    assert sorted(zip(*(stars(pairs.set_column(3, "b_length", pa.array([6, 6, 4])), "longest")[n].to_pylist() for n in "ab"), strict=True)) == [
+    assert sorted(
+        zip(*(stars(pairs.set_column(3, "b_length", pa.array([6, 6, 4])), "longest")[n].to_pylist() for n in "ab"), strict=True)
+    ) == [
         (2, 1),
         (2, 3),
         (7, 9),

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from gristmill.pipeline import exchange
 from gristmill.pipeline.exchange import destinations, key_ranges, merged, sent_to, write_exchange
 from gristmill.pipeline.storage import Storage

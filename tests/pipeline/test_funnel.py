@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.funnel import by_rule, by_source, by_stage, print_funnel
 from gristmill.pipeline.inspect import funnel

@@ -11,13 +11,19 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from gristmill.pipeline.errors import UserError
-from gristmill.pipeline.recipe import Recipe, load_recipe
-from gristmill.pipeline.run import RunResult, run
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
-PAGES = ["CC-MAIN-20200808-excerpt.warc.gz", "bitchmagazine-2014.warc.gz", "parseMe.warc.gz", "IAH-20080430204825-00000-blackbook.warc.gz"]
+from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.recipe import Recipe, load_recipe
+from gristmill.pipeline.run import RunResult, run
+
+PAGES = [
+    "CC-MAIN-20200808-excerpt.warc.gz",
+    "bitchmagazine-2014.warc.gz",
+    "parseMe.warc.gz",
+    "IAH-20080430204825-00000-blackbook.warc.gz",
+]
 QUICK = ["extract.engine=resiliparse", "language.keep.en=0.5", "tokenize.train.vocab_size=400", "partition_bytes=2MB"]
 PUBLISHED = ("documents", "removed", "shards", "signals", "index", "funnel.json")
 
@@ -27,12 +33,19 @@ def quick_recipe(paths: list[Path], *sets: str) -> Recipe:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    files = [file for name in PUBLISHED for file in ([folder / name] if name.endswith("json") else (folder / name).rglob("*")) if file.is_file()]
+    files = [
+        file
+        for name in PUBLISHED
+        for file in ([folder / name] if name.endswith("json") else (folder / name).rglob("*"))
+        if file.is_file()
+    ]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
 
 
 def rows(folder: Path, name: str, columns: list[str]) -> list[dict]:
-    return [row for file in sorted((folder / name).rglob("*.parquet")) for row in pq.read_table(file, columns=columns).to_pylist()]
+    return [
+        row for file in sorted((folder / name).rglob("*.parquet")) for row in pq.read_table(file, columns=columns).to_pylist()
+    ]
 
 
 def check_conservation(result: RunResult) -> None:
@@ -50,7 +63,9 @@ def check_conservation(result: RunResult) -> None:
         assert row["in"] == by_source.get(row["source"], row["in"])
         by_source[row["source"]] = row["kept"]
         for rule, number in row["rules"].items():
-            assert number == sum((one["stage"], one["source"], one["rule"]) == (row["stage"], row["source"], rule) for one in removed)
+            assert number == sum(
+                (one["stage"], one["source"], one["rule"]) == (row["stage"], row["source"], rule) for one in removed
+            )
     assert sum(by_source.values()) == len(kept)
 
 
@@ -92,7 +107,16 @@ def test_documents_and_ledger_are_the_records_that_warcio_counts(plain_run, page
 
 def test_every_stage_of_the_shipped_recipe_had_something_to_do(plain_run):
     stages = {row["stage"]: row for row in plain_run.funnel["rows"]}
-    assert list(stages) == ["read", "url_filter", "extract", "language", "gopher_repetition", "gopher_quality", "exact", "minhash"]
+    assert list(stages) == [
+        "read",
+        "url_filter",
+        "extract",
+        "language",
+        "gopher_repetition",
+        "gopher_quality",
+        "exact",
+        "minhash",
+    ]
     assert all(stages[name]["removed"] for name in ("read", "language", "gopher_quality"))
     assert (Path(plain_run.folder) / "shards" / "manifest.json").is_file()
 
@@ -148,7 +172,16 @@ def test_a_removed_or_shortened_piece_of_finished_work_is_computed_again(pages, 
 def command(output: Path, pages: list[Path], *more: str) -> list[str]:
     sets = [part for one in QUICK for part in ("--set", one)]
     inputs = [part for path in pages for part in ("--input", str(path))]
-    return [str(Path(sys.executable).parent / "gristmill"), "run", "refinedweb-lite", *inputs, "--output", str(output), *sets, *more]
+    return [
+        str(Path(sys.executable).parent / "gristmill"),
+        "run",
+        "refinedweb-lite",
+        *inputs,
+        "--output",
+        str(output),
+        *sets,
+        *more,
+    ]
 
 
 def manifests(output: Path) -> set[str]:
@@ -194,9 +227,16 @@ def children(pid: int) -> list[int]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
 def test_a_killed_worker_costs_its_own_tasks_and_nothing_else(plain_run, pages, tmp_path):
     output = tmp_path / "run"
-    process = subprocess.Popen(command(output, pages, "--workers", "2", "--set", "partition_bytes=1MB"), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(output, pages, "--workers", "2", "--set", "partition_bytes=1MB"), stderr=subprocess.DEVNULL
+    )
     wait_for_manifests(output, 3, process)
-    workers = [pid for pid in children(process.pid) if b"multiprocessing" in Path(f"/proc/{pid}/cmdline").read_bytes() and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    workers = [
+        pid
+        for pid in children(process.pid)
+        if b"multiprocessing" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     assert workers
     os.kill(workers[0], signal.SIGKILL)
     assert process.wait(timeout=240) == 0
@@ -233,7 +273,11 @@ def test_no_record_of_any_odd_file_goes_astray(shared_data, tmp_path):
         assert found >= every, path.name
         if whole and not gaps:
             assert (found, read["in"]) == (every, documents), path.name
-        places = [row for row in rows(tmp_path / path.name, "removed", ["rule", "position", "detail", "file"]) if row["rule"] == "unreadable_bytes"]
+        places = [
+            row
+            for row in rows(tmp_path / path.name, "removed", ["rule", "position", "detail", "file"])
+            if row["rule"] == "unreadable_bytes"
+        ]
         assert len(places) == read["rules"].get("unreadable_bytes", 0) >= gaps
         assert all(place["detail"] and place["file"] for place in places)
     # files that are no WARC at all are refused by name, each with what was found there

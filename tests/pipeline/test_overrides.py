@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.recipe import Recipe, load_recipe
 from gristmill.stages.language import Language

@@ -5,6 +5,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
+
 from gristmill.pipeline.progress import Progress
 
 

@@ -5,6 +5,7 @@ import os
 
 import fsspec
 import pytest
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.readers.batches import as_date, parse_date
 from gristmill.pipeline.readers.inputs import list_files

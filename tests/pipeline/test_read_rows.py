@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from gristmill.pipeline.errors import UserError
-from gristmill.pipeline.readers.reader import ReadSettings, check, read, split
-from gristmill.stages.documents import DOCUMENTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
+from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.readers.reader import ReadSettings, check, read, split
+from gristmill.stages.documents import DOCUMENTS
 
 FS = fsspec.filesystem("file")
 

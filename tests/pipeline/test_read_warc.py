@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 import fsspec
 import pytest
 import zstandard
-from gristmill.pipeline.errors import UserError
-from gristmill.pipeline.readers.reader import ReadSettings, check, read, split
-from gristmill.stages.documents import WITH_HTML
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
+
+from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.readers.reader import ReadSettings, check, read, split
+from gristmill.stages.documents import WITH_HTML
 
 FS = fsspec.filesystem("file")
 PAGE = b"<!DOCTYPE html><title>t</title><p>page %d</p>"

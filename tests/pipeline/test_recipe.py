@@ -4,6 +4,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from pydantic import ValidationError
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.readers.reader import ReadSettings
 from gristmill.pipeline.recipe import Guardrails, Recipe, Source, load_recipe, recipe_from_resolved, resolved
@@ -13,7 +15,6 @@ from gristmill.stages.extract import Extract
 from gristmill.stages.gopher_quality import GopherQuality
 from gristmill.stages.language import Language
 from gristmill.stages.url_filter import UrlFilter
-from pydantic import ValidationError
 
 OWN_STAGE = '''
 from typing import ClassVar

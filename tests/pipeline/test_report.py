@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import fsspec
 import pytest
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.inspect import why
 from gristmill.pipeline.report import funnel_svg, write_report

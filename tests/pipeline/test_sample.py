@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.inspect import print_sample, sample
 from gristmill.tokenizers.sampling import keyed_hashes

@@ -5,11 +5,12 @@ from hashlib import blake2b
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.inspect import print_why, why
 from gristmill.pipeline.published import ID, PublishedRun, index_hash
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 HOME = "https://a.example/"
 

@@ -2,6 +2,7 @@ import json
 
 import pyarrow as pa
 import pytest
+
 from gristmill.tokenizers.encoding import Encoder, token_dtype
 from gristmill.tokenizers.training import train_byte_bpe
 

@@ -1,4 +1,5 @@
 import pytest
+
 from gristmill.tokenizers.sampling import in_sample, keyed_hashes
 
 IDS = [f"doc-{i}" for i in range(2000)]

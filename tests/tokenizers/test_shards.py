@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gristmill.tokenizers.manifest import ShardError
 from gristmill.tokenizers.shards import doc_hash, doc_hashes, open_shards, write_manifest, write_shard
 

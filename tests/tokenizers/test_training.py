@@ -5,11 +5,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gristmill.tokenizers.encoding import Encoder
 from gristmill.tokenizers.sampling import keyed_hashes
 from gristmill.tokenizers.training import choose_sample, fingerprint, parquet_files, train_byte_bpe, train_from_documents
-from hypothesis import given
-from hypothesis import strategies as st
 
 WORDS = [
     "the",

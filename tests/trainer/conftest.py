@@ -6,6 +6,7 @@ from itertools import pairwise
 import fsspec
 import pyarrow as pa
 import pytest
+
 from gristmill.tokenizers.encoding import Encoder
 from gristmill.tokenizers.shards import doc_hashes, write_manifest, write_shard
 from gristmill.tokenizers.training import train_byte_bpe

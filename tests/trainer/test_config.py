@@ -1,4 +1,5 @@
 import pytest
+
 from gristmill.trainer.config import ConfigError, read_config, shipped
 
 

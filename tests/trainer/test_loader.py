@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+
 from gristmill.tokenizers.shards import open_shards
 from gristmill.trainer.loader import Loader, Plan, PlanMismatch, windows_of
 

@@ -1,4 +1,5 @@
 import pytest
+
 from gristmill.tokenizers.shards import open_shards
 from gristmill.trainer.loader import Plan
 from gristmill.trainer.mixture import Shortage, default_weights, fit_to_available

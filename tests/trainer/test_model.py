@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from gristmill.trainer.model import Decoder, padded_vocabulary, rotate, rotations
 from gristmill.trainer.settings import ModelSettings
 

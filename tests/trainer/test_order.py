@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from gristmill.trainer.order import integer_weights, next_quotas, permute
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gristmill.trainer.order import integer_weights, next_quotas, permute
 
 ONE = 1 << 32
 

@@ -1,4 +1,5 @@
 import pytest
+
 from gristmill.trainer.schedule import cosine_rate
 
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+
 from gristmill.trainer import checkpoint
 from gristmill.trainer.config import ConfigError
 from gristmill.trainer.train import Diverged, train
