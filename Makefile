@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PYTHON ?= python3
-# for machines without a GPU: TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches torch without the CUDA libraries
+# for machines without a GPU: TORCH_INDEX=URL of an index of CPU builds (PyTorch's own "Get started" page names it) saves the CUDA libraries
 TORCH_INDEX ?=
 
 VENV := .venv
