@@ -163,6 +163,23 @@ def hash_words(data: Bytes, begin: int, end: int, flags: Bytes, lower: NDArray[n
     return words
 
 
+@njit("Tuple((uint64[::1], int64[::1]))(uint8[::1], int64[::1], uint8[::1], int32[::1])")
+def _hash_all_words(data: Bytes, offsets: Positions, flags: Bytes, lower: NDArray[np.int32]) -> tuple[Hashes, Positions]:
+    documents = offsets.size - 1
+    hashes = np.empty((offsets[-1] - offsets[0]) // 2 + documents + 1, dtype=np.uint64)
+    ends = np.zeros(documents + 1, dtype=np.int64)
+    for document in range(documents):
+        filled = ends[document]
+        ends[document + 1] = filled + hash_words(data, offsets[document], offsets[document + 1], flags, lower, hashes[filled:])
+    return hashes[: ends[-1]], ends
+
+
+def hash_all_words(features: TextFeatures) -> tuple[Hashes, Positions]:
+    """Hashes of the words of each document, in order, and where each document's begin; shape (n_documents + 1,)."""
+    table = tables()
+    return _hash_all_words(features.data, features.offsets, table.flags, table.lower)
+
+
 @njit("int64(uint64[::1], int64, int64, uint64[::1])")
 def shingle_words(words: Hashes, count: int, n: int, shingles: Hashes) -> int:
     """Hash each n words in a row.

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.stages.hashing import hash128, hash128_plainly, mix32, mix32_plainly, mix64, mix64_plainly
@@ -30,11 +30,13 @@ def test_the_128_bit_hash_is_murmurhash3(text, low, high):
     assert hash128_plainly(text.encode()) == (low, high)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=70), st.integers(0, 2**32 - 1))
 def test_the_128_bit_hash_equals_its_plain_twin(data, seed):
     assert hash128_of(data, seed) == hash128_plainly(data, seed)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1))
 def test_the_finalizers_equal_their_plain_twins(value):
     assert int(mix64(np.uint64(value))) == mix64_plainly(value)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.stages.features import TextFeatures
@@ -63,6 +63,7 @@ def test_capitals_that_grow_fit():
 some_text = st.one_of(st.text(max_size=60), st.text(st.sampled_from("aZ .\n\u00a0“—ÉȺİ漢𝔸𐐀$"), max_size=60))
 
 
+@settings(deadline=None)
 @given(some_text, st.integers(0, ALL))
 def test_normalised_text_equals_its_plain_twin(text, how):
     assert normalised(text, how) == normalise_plainly(text, how)
@@ -73,6 +74,7 @@ def test_every_code_point_is_normalised_as_its_plain_twin_does():
     assert normalised(text) == normalise_plainly(text, ALL)
 
 
+@settings(deadline=None)
 @given(st.lists(some_text, max_size=6), st.integers(0, ALL))
 def test_keys_are_the_hashes_of_the_normalised_texts_that_are_not_empty(texts, how):
     plain = [normalise_plainly(text, how) for text in texts]

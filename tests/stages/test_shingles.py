@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gristmill.stages.features import TextFeatures
@@ -120,6 +120,7 @@ def test_every_code_point_is_a_word_character_or_not_as_for_re():
 word_like = st.text(st.sampled_from("aZ09_ é漢ß𝔸İΣ.,\n—\u00a0ȺꙀ"), max_size=60)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=40), word_like), max_size=6), st.integers(1, 6))
 @example(["Ⱥ" * 9, "ⱥ" * 9], 1)
 def test_shingle_sets_equal_their_plain_twin(texts, n):
@@ -140,6 +141,7 @@ def test_shingle_sets_equal_their_plain_twin_on_real_text(shared_data):
 sorted_sets = st.lists(st.integers(0, 30).map(lambda value: value * (2**64 // 31)), max_size=12, unique=True).map(sorted)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(sorted_sets, sorted_sets), max_size=5), st.sampled_from([pa.list_, pa.large_list]))
 def test_jaccard_equals_its_plain_twin(pairs, list_of):
     left = pa.array([left for left, _ in pairs], list_of(pa.uint64()))
