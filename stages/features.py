@@ -1,4 +1,4 @@
-"""What the stages know about the texts of a batch: positions of words, lines and paragraphs, each computed when first asked for."""
+"""What the stages know about the texts of a batch: words, lines, paragraphs and their counts, each found when first asked for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Spans(NamedTuple):
 
 
 class _Lent:
-    """An Arrow buffer as NumPy sees it: no copy, kept alive by the array, and not read-only, which kernels take for another type."""
+    """An Arrow buffer for NumPy: not copied, kept alive by the array, and not read-only, which kernels take for another type."""
 
     def __init__(self, buffer: pa.Buffer, typestr: str) -> None:
         self.buffer = buffer
@@ -169,7 +169,7 @@ class TextFeatures:
         )
 
     def line_marks(self, kind: str, stripped: bool, bullets: str) -> NDArray[np.int64]:
-        """Lines that begin with one of the characters `bullets` or end in an ellipsis; the columns are those of `line_kernels`."""
+        """Lines that begin with one of `bullets` or end in an ellipsis; the columns are those of `line_kernels`."""
         number = SEGMENT_KINDS[kind].number
         points = np.array([ord(bullet) for bullet in bullets], dtype=np.int64)
         return self.kept(
@@ -189,7 +189,7 @@ class TextFeatures:
 
 
 def compile_all() -> None:
-    """Compile every kernel of the stages, or find it in the cache; called once before workers start, so that they find it there."""
+    """Compile every kernel of the stages, or find it in the cache; called once before workers start, so that they find all."""
     folder = Path(__file__).parent
     for source in kernel_sources(folder):
         import_module(".".join(["gristmill.stages", *source.relative_to(folder).with_suffix("").parts]))

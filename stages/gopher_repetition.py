@@ -9,7 +9,8 @@ from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import SIGNAL_CODE, Flavour, Fraction
 
 # What each implementation does (switches that are not named are DCLM's, the signals' own defaults).
-# [code: dclm filters/content_filters.py; datatrove filters/gopher_repetition_filter.py at HEAD and v0.2.0; dolma taggers/gopher.py]
+# [code: dclm filters/content_filters.py; datatrove filters/gopher_repetition_filter.py at HEAD and v0.2.0;
+# dolma taggers/gopher.py]
 _LINES: dict[Flavour, dict[str, Any]] = {
     "dclm": {},
     "paper": {},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import code_point_at, count_code_points, hash_bytes, is_ascii, split_segments, strip
+from gristmill.stages.text_kernels import code_point_at, count_code_points, hash_bytes, int64, is_ascii, split_segments, strip
 from gristmill.stages.word_kernels import longest_document
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _three_dots(data: Bytes, begin: int, end: int) -> bool:
 def _three_spaced_dots(data: Bytes, begin: int, end: int) -> bool:
     if end - begin < 5 or data[begin + 1] != _BLANK or data[begin + 3] != _BLANK:
         return False
-    return data[begin] == _DOT and data[begin + 2] == _DOT and data[begin + 4] == _DOT
+    return bool(data[begin] == _DOT and data[begin + 2] == _DOT and data[begin + 4] == _DOT)
 
 
 @njit("boolean(uint8[::1], int64, int64)", inline=True)
@@ -154,7 +154,7 @@ def segment_copies(data: Bytes, offsets: Positions, kind: int, flags: Bytes) -> 
             hashed = hash_bytes(data, first, last)
             length = last - first if ascii_only else count_code_points(data, first, last)
             result[document, SEGMENT_CHARS] += length
-            slot = np.int64(hashed >> np.uint64(20)) & (size - 1)
+            slot = int64(hashed >> np.uint64(20)) & (size - 1)
             while slots[slot] >= 0 and hashes[slots[slot]] != hashed:
                 slot = (slot + 1) & (size - 1)
             earlier = slots[slot]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import count_code_points, hash_bytes, is_ascii
+from gristmill.stages.text_kernels import count_code_points, hash_bytes, int64, is_ascii
 from gristmill.stages.word_kernels import longest_document, split_words
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def _group(
     groups = 0
     for index in range(found):
         key = keys[index]
-        slot = np.int64((key * _MULTIPLIER) >> shift)
+        slot = int64((key * _MULTIPLIER) >> shift)
         while slots[slot] >= 0 and slot_keys[slot] != key:
             slot = (slot + 1) & (size - 1)
-        group = np.int64(slots[slot])
+        group = int64(slots[slot])
         if group < 0:
             group = groups
             slots[slot] = group

@@ -7,7 +7,7 @@ a byte and one more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -18,6 +18,8 @@ from gristmill.stages.numba_cache import njit
 from gristmill.stages.unicode_tables import WHITESPACE, WORD
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
@@ -41,9 +43,12 @@ _NEWLINE, _CARRIAGE_RETURN = 10, 13
 _IN_ASCII_WORD = np.array([byte < 0x80 and not chr(byte).isspace() for byte in range(256)])
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load8(_typing: Any, data: Any, position: Any) -> Any:
-    """The 8 bytes from `position` on as one uint64, whatever its alignment; the caller sees to it that they exist."""
+int64 = cast("Callable[[Any], int]", np.int64)
+"""A signed number of what may be unsigned: Numba adds the two kinds up to a float. For the type checker it is an int."""
+
+
+@intrinsic
+def _load8(_typing: Any, data: Any, position: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -53,19 +58,23 @@ def load8(_typing: Any, data: Any, position: Any) -> Any:
     return types.uint64(data, position), generate
 
 
+load8 = cast("Callable[[Bytes, int], np.uint64]", _load8)
+"""The 8 bytes from a position on as one uint64, whatever its alignment; the caller sees to it that they exist."""
+
+
 @njit("UniTuple(int64, 2)(uint8[::1], int64)", inline=True)
 def code_point_at(data: Bytes, position: int) -> tuple[int, int]:
     """The code point that begins at a byte, and how many bytes it takes."""
-    first = np.int64(data[position])
+    first = int64(data[position])
     if first < 0x80:
         return first, 1
-    second = np.int64(data[position + 1]) & 0x3F
+    second = int64(data[position + 1]) & 0x3F
     if first < 0xE0:
         return ((first & 0x1F) << 6) | second, 2
-    third = np.int64(data[position + 2]) & 0x3F
+    third = int64(data[position + 2]) & 0x3F
     if first < 0xF0:
         return ((first & 0x0F) << 12) | (second << 6) | third, 3
-    return ((first & 0x07) << 18) | (second << 12) | (third << 6) | (np.int64(data[position + 3]) & 0x3F), 4
+    return ((first & 0x07) << 18) | (second << 12) | (third << 6) | (int64(data[position + 3]) & 0x3F), 4
 
 
 @njit("int64(uint8[::1], int64)", inline=True)
@@ -88,7 +97,7 @@ def is_ascii(data: Bytes, begin: int, end: int) -> bool:
     while position < end:
         bits |= np.uint64(data[position])
         position += 1
-    return (bits & np.uint64(0x8080808080808080)) == np.uint64(0)
+    return bool((bits & np.uint64(0x8080808080808080)) == np.uint64(0))
 
 
 @njit("int64(uint8[::1], int64, int64)", inline=True)
@@ -101,7 +110,7 @@ def count_code_points(data: Bytes, begin: int, end: int) -> int:
         if end - position < 8:
             word &= (np.uint64(1) << np.uint64(8 * (end - position))) - np.uint64(1)
         continuing = (word >> np.uint64(7)) & (~word >> np.uint64(6)) & np.uint64(0x0101010101010101)
-        count -= np.int64((continuing * np.uint64(0x0101010101010101)) >> np.uint64(56))  # the eight bytes added up
+        count -= int64((continuing * np.uint64(0x0101010101010101)) >> np.uint64(56))  # the eight bytes added up
         position += 8
     while position < end:
         count -= data[position] & 0xC0 == 0x80
@@ -144,11 +153,11 @@ def split_at_whitespace(data: Bytes, begin: int, end: int, flags: Bytes, starts:
     position = begin
     while position < end:
         byte = data[position]
-        now = np.int64(_IN_ASCII_WORD[byte])
+        now = int64(_IN_ASCII_WORD[byte])
         size = 1
         if byte >= 0x80:
             point, size = code_point_at(data, position)
-            now = np.int64(flags[point] & WHITESPACE == 0)
+            now = int64(flags[point] & WHITESPACE == 0)
         starts[opened] = position
         opened += now & ~inside
         ends[closed] = position
@@ -264,9 +273,9 @@ def split_segments(data: Bytes, begin: int, end: int, kind: int, flags: Bytes, s
                 position = after
                 continue
         first, last = begin, stop
-        if kind == STRIPPED_LINES or kind == STRIPPED_PARAGRAPHS:
+        if kind in (STRIPPED_LINES, STRIPPED_PARAGRAPHS):
             first, last = strip(data, begin, stop, flags)
-        if first < last or (kind != STRIPPED_LINES and kind != STRIPPED_PARAGRAPHS):
+        if first < last or kind not in (STRIPPED_LINES, STRIPPED_PARAGRAPHS):
             starts[segments] = first
             ends[segments] = last
             segments += 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from gristmill.stages import uax29_classes as wb
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import code_point_at
+from gristmill.stages.text_kernels import code_point_at, int64
 from gristmill.stages.unicode_tables import ALPHANUMERIC, WHITESPACE
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _next_class(data: Bytes, position: int, end: int, classes: Bytes) -> int:
     """Class of the first character from `position` on that WB4 does not skip; OTHER at the end."""
     while position < end:
         point, size = code_point_at(data, position)
-        found = classes[point] & _CLASS
+        found: int = classes[point] & _CLASS
         if not _is_skipped(found):
             return found
         position += size
@@ -122,7 +122,7 @@ def split_uax29(
     odd_indicators = False
     while position < end:
         point, size = code_point_at(data, position)
-        entry = np.int64(classes[point])
+        entry = int64(classes[point])
         current = entry & _CLASS
         if position == begin:
             joined = False
@@ -156,9 +156,9 @@ def split_uax29(
         # length cannot be predicted: the span is written at every byte, and their number moves on
         inside = 1
         while position < end:
-            entry = np.int64(classes[data[position]])  # a byte of another character has no flag ASCII_WORD
+            entry = int64(classes[data[position]])  # a byte of another character has no flag ASCII_WORD
             now = (entry & _ASCII_WORD) >> _ASCII_WORD_BIT
-            going_on = (now & (inside | np.int64(entry != _UNDERSCORE))) | (inside & np.int64(data[position] == 0x20))
+            going_on = (now & (inside | int64(entry != _UNDERSCORE))) | (inside & int64(data[position] == 0x20))
             if not going_on:
                 break
             starts[words] = start
@@ -167,7 +167,7 @@ def split_uax29(
             start += (position - start) * (now ^ inside)
             inside = now
             position += 1
-        previous = raw = np.int64(classes[data[position - 1]]) & _CLASS
+        previous = raw = int64(classes[data[position - 1]]) & _CLASS
         wanted = inside != 0
     if wanted:
         starts[words] = start

@@ -41,7 +41,7 @@ def tables() -> UnicodeTables:
     """Build the tables from the interpreter's own Unicode data (0.4 s, once a process).
 
     Returns:
-        The same arrays at every call; not to be written to (yet not read-only, which compiled kernels would take for another type).
+        The same arrays at every call; not to be written to (yet not read-only, which kernels would take for another type).
     """
     import numpy as np
 

@@ -10,6 +10,7 @@ from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import (
     code_point_at,
     count_code_points,
+    int64,
     is_ascii,
     load8,
     split_at_whitespace,
@@ -176,10 +177,10 @@ def word_statistics(
             slot = (lowered * _STOP_WORD_MULTIPLIER) >> np.uint64(61)
             if _STOP_WORD_IN_SLOT[slot] == lowered:
                 any_case += 1
-                seen_any_case |= 1 << np.int64(slot)
+                seen_any_case |= 1 << int64(slot)
                 if packed == lowered:
                     stops += 1
-                    seen |= 1 << np.int64(slot)
+                    seen |= 1 << int64(slot)
         result[document, WORDS] = words
         result[document, CHARS] = chars
         result[document, WITH_A_LETTER] = letters
@@ -224,7 +225,7 @@ def fasttext_word_counts(data: Bytes, offsets: Positions, flags: Bytes) -> Posit
         for position in range(offsets[document], offsets[document + 1]):
             byte = data[position]
             count += parted & _ASCII_ALPHANUMERIC[byte]
-            if parted & np.int64(byte >= 0x80):
+            if parted & int64(byte >= 0x80):
                 point, _ = code_point_at(data, position)
                 count += flags[point] & ALPHANUMERIC != 0
             parted = _PARTS_FASTTEXT_WORDS[byte]

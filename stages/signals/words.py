@@ -45,8 +45,8 @@ def word_count(features: TextFeatures, words: str = "fasttext", punctuation: Pun
 
     Args:
         features: of the texts.
-        words: a splitter of `gristmill.stages.words`, or `fasttext`: what fastText parts at space, \\n, \\r, \\t, \\v, \\f and NUL,
-            counting only words whose first character is alphanumeric [code: dclm baselines/mappers/core_utils.py].
+        words: a splitter of `gristmill.stages.words`, or `fasttext`: what fastText parts at space, \\n, \\r, \\t, \\v, \\f and
+            NUL, counting only words whose first character is alphanumeric [code: dclm baselines/mappers/core_utils.py].
         punctuation: `ignored`: words without a character outside of a set of punctuation do not count
             [code: datatrove filters/gopher_quality_filter.py]; not for `fasttext`.
     """

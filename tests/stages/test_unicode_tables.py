@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 import pytest
+
 from gristmill.stages import unicode_tables
 from gristmill.stages.unicode_tables import tables
 
