@@ -192,4 +192,5 @@ def compile_all() -> None:
     """Compile every kernel of the stages, or find it in the cache; called once before workers start, so that they find all."""
     folder = Path(__file__).parent
     for source in kernel_sources(folder):
-        import_module(".".join(["gristmill.stages", *source.relative_to(folder).with_suffix("").parts]))
+        parts = source.relative_to(folder).with_suffix("").parts
+        import_module(".".join(["gristmill.stages", *parts]).removesuffix(".__init__"))

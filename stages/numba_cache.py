@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
-_IMPORTED = re.compile(r"^\s*(?:from|import) gristmill\.stages\.([\w.]+)", re.MULTILINE)
+# at the beginning of a line: what a function imports, or the type checker, is in no kernel
+_IMPORTED = re.compile(r"^(?:from|import) gristmill\.stages(?:\.([\w.]+)| import ([\w, ]+))", re.MULTILINE)
 
 
 def kernel_sources(folder: Path) -> list[Path]:
@@ -26,13 +27,14 @@ def kernel_sources(folder: Path) -> list[Path]:
     """
     texts = {path: path.read_text("utf-8") for path in sorted(folder.rglob("*.py"))}
     found: set[Path] = set()
-    waiting = [path for path, text in texts.items() if "numba_cache" in text]
+    waiting = [path for path, text in texts.items() if "numba_cache import njit" in text]
     while waiting:
         path = waiting.pop()
         if path in found:
             continue
         found.add(path)
-        modules = [folder.joinpath(*name.split(".")) for name in _IMPORTED.findall(texts[path])]
+        names = [name.split()[0] for found in _IMPORTED.findall(texts[path]) for name in ",".join(found).split(",") if name]
+        modules = [folder.joinpath(*name.split(".")) for name in names]
         files = [file for module in modules for file in (module.with_suffix(".py"), module / "__init__.py")]
         waiting += [file for file in files if file in texts]
     return sorted(found)
