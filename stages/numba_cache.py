@@ -62,7 +62,8 @@ def cache_folder(sources: list[Path]) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
             continue
-        if os.access(folder, os.W_OK):
+        # compiled code is run as it lies there: never from a folder that somebody else made
+        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
             return folder
     return Path(tempfile.mkdtemp(prefix="gristmill-kernels-"))
 

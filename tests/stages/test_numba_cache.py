@@ -12,7 +12,9 @@ def test_sources_are_the_kernels_and_what_they_import(tmp_path):
     write(
         tmp_path,
         kernels="from gristmill.stages.numba_cache import njit\nfrom gristmill.stages.helper import f\n",
-        helper="from gristmill.stages import classes as c, more\nfrom gristmill.stages.constants import A\nif True:\n    from gristmill.stages.filters import B\n",
+        helper="from gristmill.stages import classes as c, more\n"
+        "from gristmill.stages.constants import A\n"
+        "if True:\n    from gristmill.stages.filters import B\n",
         classes="C = 1\n",
         more="D = 1\n",
         constants="A = 1\n",
