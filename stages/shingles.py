@@ -142,7 +142,7 @@ def hash_words(data: Bytes, begin: int, end: int, flags: Bytes, lower: NDArray[n
             # below the lowest bit of `others`: the bytes before the one that ends the word
             before = others ^ (others - np.uint64(1))
             ascii_word = not before & eight & highs
-            size = np.int64(_trailing_zeros(others) >> np.uint64(3))
+            size = int(_trailing_zeros(others) >> np.uint64(3))
             if size:
                 hashed = _with_chunk(hashed, chunk & (before >> np.uint64(8)))
             position += size
