@@ -42,8 +42,8 @@ class Outcome:
     """One table a text version: id, source, then `<stage>.<signal>`; a row for each document that had this version."""
     counts: dict[str, Counts] = field(default_factory=dict)
     """Counts by stage label."""
-    edits: list[pa.Table] = field(default_factory=list)
-    """What editors cut, columns of `EDITS`."""
+    edits: dict[str, pa.Table] = field(default_factory=dict)
+    """What editors cut, columns of `EDITS`, by stage label."""
 
 
 def run_chain(documents: pa.Table, stages: tuple[Stage, ...]) -> Outcome:
@@ -146,10 +146,11 @@ def _run_editor(outcome: Outcome, stage: Editor) -> None:
     )
     outcome.documents = table.filter(pa.array(alive))
     if edited.cuts is not None and edited.cuts.num_rows:
-        outcome.edits.append(_edits(batch.table, stage.label, edited.cuts))
+        outcome.edits[stage.label] = _edits(batch.table, stage.label, edited.cuts)
 
 
 def _edits(documents: pa.Table, stage: str, cuts: pa.Table) -> pa.Table:
+    cuts = cuts.sort_by([("row", "ascending"), ("start", "ascending"), ("end", "ascending")])
     owners = documents.select(["id", "source"]).take(cuts["row"])
     columns = {"id": owners["id"], "source": owners["source"], "stage": pa.array([stage] * cuts.num_rows, pa.string())}
     return pa.table(columns | {name: cuts[name] for name in ("start", "end", "text")}).cast(EDITS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Counts = dict[str, Any]
-"""`in`, `kept`, `removed`, `edited`, `rules` {rule: count}, `bytes_in`, `bytes_kept`, `words_in`, `words_kept` (None before extraction)."""
+"""`in`, `kept`, `removed`, `edited`, `rules` {rule: count}, `bytes_in`, `bytes_kept`, `words_in`, `words_kept`.
+
+Words are None before extraction."""
 
 
 def text_bytes(documents: pa.Table) -> np.ndarray:
     """Bytes of each document's content: its HTML where it is not extracted yet, else its text; int64."""
-    lengths = pc.binary_length(documents["text"].combine_chunks()).to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths = _integers(pc.binary_length(documents["text"].combine_chunks()))
     if "html" in documents.column_names:
         html = pc.fill_null(pc.binary_length(documents["html"].combine_chunks()), 0)
-        lengths = np.maximum(lengths, html.to_numpy(zero_copy_only=False).astype(np.int64))
+        lengths = np.maximum(lengths, _integers(html))
     return lengths
 
 
@@ -26,9 +27,14 @@ def whitespace_words(texts: pa.ChunkedArray) -> np.ndarray:
     """Words between white space in each text, int64 of shape (n_documents,)."""
     # Arrow's splitter, not our kernel: a changed kernel must not make the extraction step run again
     trimmed = pc.utf8_trim_whitespace(texts.combine_chunks())
-    counts = pc.list_value_length(pc.utf8_split_whitespace(trimmed)).to_numpy(zero_copy_only=False).astype(np.int64)
+    counts = _integers(pc.list_value_length(pc.utf8_split_whitespace(trimmed)))
     counts[pc.equal(pc.binary_length(trimmed), 0).to_numpy(zero_copy_only=False)] = 0
     return counts
+
+
+def _integers(values: pa.Array) -> np.ndarray:
+    numbers: np.ndarray = values.to_numpy(zero_copy_only=False)
+    return numbers.astype(np.int64)
 
 
 def add(total: Counts | None, more: Counts) -> Counts:
@@ -42,15 +48,6 @@ def add(total: Counts | None, more: Counts) -> Counts:
         else:
             summed[name] = None if value is None or total[name] is None else total[name] + value
     return summed
-
-
-def total(counts: Iterable[dict[str, Counts]]) -> dict[str, Counts]:
-    """Sum counts by their key."""
-    sums: dict[str, Counts] = {}
-    for one in counts:
-        for key, value in one.items():
-            sums[key] = add(sums.get(key), value)
-    return sums
 
 
 def count(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gristmill.pipeline import dedup_tasks
 from gristmill.pipeline.code_hash import code_hash
-from gristmill.pipeline.exchange import destinations, sent_to
+from gristmill.pipeline.exchange import BATCH_ROWS, range_count, received, sent_identity
 from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.ledger import LedgerText
 from gristmill.pipeline.parts import Pack
@@ -16,7 +16,10 @@ from gristmill.pipeline.steps import Manifest, Task, step_key
 from gristmill.stages.deduplicator import Deduplicator
 
 EMITTED_ROW_BYTES = 40
+LEAST_BATCH_ROWS = 256
+"""Fewest emitted rows in a record batch: smaller ones cost more to open than to read."""
 FOREST_FAN_IN = 16
+"""Files of pairs that one task merges."""
 
 
 class Deduplication:
@@ -34,27 +37,33 @@ class Deduplication:
             "platform": platform_identity(),
         }
         rows = sum(pack.kept for pack in packs) * stage.rows_per_document
-        self.ranges = max(1, -(-rows * EMITTED_ROW_BYTES // range_bytes))
+        self.ranges = range_count(rows * EMITTED_ROW_BYTES, range_bytes)
+        # a resolving task holds one batch of each pack, even where all rows share a key and meet in one range
+        self.batch_rows = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (EMITTED_ROW_BYTES * max(1, len(packs)))))
 
     def run(self) -> dict[int, Manifest]:
         """Manifests of the removing tasks by pack number; packs that lose nothing have none."""
-        emitted = self._tasks(
-            "emit", [(pack.identity(), {"stage": self.stage, "pack": pack, "ranges": self.ranges}, pack) for pack in self.packs]
-        )
-        resolved = self._resolve(emitted)
-        decided = resolved
+        decided = self._resolve()
         if not self.stage.one_key:
-            decided = self._cluster(self._verified(resolved) if self.stage.least_similarity is not None else resolved)
+            edges = [entry for manifest in decided for entry in manifest["sent"]]
+            if self.stage.least_similarity is not None:
+                offered = self._measure(dedup_tasks.offer, "candidates", decided)
+                verified = self._measure(dedup_tasks.verify, "verify", offered.values())
+                edges = [entry for manifest in verified.values() for entry in manifest["edges"]]
+            decided = self._cluster([entry["file"] for entry in edges])
         offered = self._measure(dedup_tasks.offer, "offer", decided)
-        removed = self._measure(dedup_tasks.remove, "remove", offered, ledger_text=self.ledger_text)
+        text = self.ledger_text
+        removed = self._measure(
+            dedup_tasks.remove, ["remove", text.mode, text.per_rule, text.seed], offered.values(), ledger_text=text
+        )
         return {number: manifest | {"rule": self.stage.rule} for number, manifest in removed.items()}
 
-    def _tasks(self, step: str, work: list[tuple[Any, dict[str, Any], Pack | None]]) -> list[Manifest]:
-        function = getattr(dedup_tasks, step)
+    def _tasks(self, step: str, work: Iterable[tuple[Any, dict[str, Any], Pack | None]]) -> list[Manifest]:
+        """Run the function `step` of `dedup_tasks` for each of (what decides its result, arguments, pack)."""
         tasks = [
             Task(
                 step_key(step, decides=decides, **self._base),
-                function,
+                getattr(dedup_tasks, step),
                 arguments,
                 f"{self.stage.label}: {step}" + (f", pack {pack.number}" if pack else ""),
                 pack.kept if pack else None,
@@ -63,57 +72,49 @@ class Deduplication:
         ]
         return self.runner.run(f"{self.stage.label}: {step}", tasks)
 
-    def _resolve(self, emitted: list[Manifest]) -> list[Manifest]:
-        entries = _entries(emitted)
-        names = [entry["file"] for entry in entries]
+    def _resolve(self) -> list[Manifest]:
+        """Bring equal keys together; pairs of documents come out."""
+        emitted = self._tasks(
+            "emit",
+            [
+                (
+                    [*pack.identity(), self.ranges],
+                    {"stage": self.stage, "pack": pack, "ranges": self.ranges, "batch_rows": self.batch_rows},
+                    pack,
+                )
+                for pack in self.packs
+            ],
+        )
         chain = self.stage.least_similarity is not None and not self.stage.one_key
         return self._tasks(
             "resolve",
-            [
-                ([names, self.ranges, number], {"sent": sent_to(entries, number), "chain": chain}, None)
-                for number in destinations(entries)
-            ],
+            [(sent_identity(sent), {"sent": sent, "chain": chain}, None) for sent in received(emitted).values()],
         )
 
-    def _measure(
-        self, function: Any, step: str, manifests: Sequence[Manifest] | dict[int, Manifest], **more: Any
-    ) -> dict[int, Manifest]:
-        """Run a task for each pack that rows were sent to."""
-        held = list(manifests.values()) if isinstance(manifests, dict) else list(manifests)
-        entries = _entries(held)
-        by_number = {pack.number: pack for pack in self.packs}
-        numbers = destinations(entries)
-        extra = {name: [value.mode, value.per_rule, value.seed] for name, value in more.items()}
+    def _measure(self, function: Any, step: Any, manifests: Iterable[Manifest], **more: Any) -> dict[int, Manifest]:
+        """Run a task for each pack that rows were sent to; `step` tells the uses of one function apart."""
+        by_pack = received(manifests)
         done = self._tasks(
             function.__name__,
             [
                 (
-                    [step, by_number[number].identity(), [[one.file, one.first] for one in sent_to(entries, number)], extra],
-                    {"stage": self.stage, "pack": by_number[number], "sent": sent_to(entries, number)} | more,
-                    by_number[number],
+                    [step, self.packs[number].identity(), sent_identity(sent)],
+                    {"stage": self.stage, "pack": self.packs[number], "sent": sent} | more,
+                    self.packs[number],
                 )
-                for number in numbers
+                for number, sent in by_pack.items()
             ],
         )
-        return dict(zip(numbers, done, strict=True))
+        return dict(zip(by_pack, done, strict=True))
 
-    def _verified(self, resolved: list[Manifest]) -> list[Manifest]:
-        offered = self._measure(dedup_tasks.offer, "candidates", resolved)
-        return list(self._measure(dedup_tasks.verify, "verify", offered).values())
-
-    def _cluster(self, manifests: list[Manifest]) -> list[Manifest]:
-        """Merge the pairs of all tasks up a tree of forests, and send the outcome to the packs of the keepers."""
-        files = [entry["file"] for manifest in manifests for entry in manifest.get("edges", manifest.get("sent", []))]
-        keep = self.stage.keep
-        while len(files) > 1:
-            groups = [files[start : start + FOREST_FAN_IN] for start in range(0, len(files), FOREST_FAN_IN)]
-            done = self._tasks("forest", [(group, {"files": group, "keep": keep}, None) for group in groups])
-            files = [manifest["edges"][0]["file"] for manifest in done]
+    def _cluster(self, files: list[str]) -> list[Manifest]:
+        """Merge files of pairs up a tree of forests, and send the outcome to the packs of the keepers."""
         if not files:
             return []
-        done = self._tasks("forest", [(["last", files], {"files": files, "keep": keep}, None)])
-        return self._tasks("decide", [(done[0]["edges"][0]["file"], {"file": done[0]["edges"][0]["file"]}, None)])
-
-
-def _entries(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
-    return [entry for manifest in manifests for entry in manifest.get("sent", [])]
+        merged = False
+        while len(files) > 1 or not merged:
+            groups = [files[start : start + FOREST_FAN_IN] for start in range(0, len(files), FOREST_FAN_IN)]
+            done = self._tasks("forest", [(group, {"files": group, "keep": self.stage.keep}, None) for group in groups])
+            files = [manifest["edges"][0]["file"] for manifest in done]
+            merged = True
+        return self._tasks("decide", [(files, {"file": files[0]}, None)])

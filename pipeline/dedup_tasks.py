@@ -39,7 +39,7 @@ def row_of(addresses: np.ndarray) -> np.ndarray:
     return (addresses & _ROW_MASK).astype(np.int64)
 
 
-def emit(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, ranges: int) -> Manifest:
+def emit(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, ranges: int, batch_rows: int) -> Manifest:
     """Send each document's keys, with its address and length, to the key ranges."""
     stage.set_up()
     tables = []
@@ -61,8 +61,8 @@ def emit(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, ranges:
     if not tables:
         return {"files": [], "sent": []}
     rows_sent = pa.concat_tables(tables)
-    entry = write_exchange(work, f"{prefix}.emit.arrow", rows_sent, key_ranges(rows_sent["key"].to_numpy(), ranges), EMITTED)
-    return _sent([entry])
+    targets = key_ranges(rows_sent["key"].to_numpy(), ranges)
+    return _sent([write_exchange(work, f"{prefix}.emit.arrow", rows_sent, targets, EMITTED, batch_rows)])
 
 
 def _sent(entries: Sequence[dict[str, Any] | None]) -> Manifest:
@@ -80,6 +80,7 @@ class _PairSink:
         self.entries: list[dict[str, Any]] = []
 
     def add(self, a: np.ndarray, b: np.ndarray, a_length: np.ndarray, b_length: np.ndarray) -> None:
+        """Take pairs: addresses (uint64) and characters (int64), shape (n_pairs,) each."""
         if len(a):
             self._held.append(pa.table([a, b, a_length, b_length], schema=PAIRS))
             self._rows += len(a)
@@ -87,6 +88,7 @@ class _PairSink:
             self.flush()
 
     def flush(self) -> None:
+        """Write what is held."""
         if self._held:
             pairs = pa.concat_tables(self._held)
             name = f"{self._prefix}.pairs{len(self.entries)}.arrow"
@@ -132,8 +134,10 @@ def resolve(work: Storage, prefix: str, *, sent: list[Sent], chain: bool) -> Man
     return _sent(sink.entries)
 
 
-def _unique_pairs(work: Storage, sent: list[Sent]) -> pa.Table:
-    tables = []
+def _unique_pairs(work: Storage, sent: list[Sent]) -> Iterator[pa.Table]:
+    """The received pairs by `a` and `b`, each once, in pieces of about `FLUSH_ROWS`."""
+    held: list[pa.Table] = []
+    rows = 0
     last: tuple[int, int] | None = None
     for table in merged(work, sent, ["a", "b"]):
         a, b = table["a"].to_numpy(), table["b"].to_numpy()
@@ -141,16 +145,28 @@ def _unique_pairs(work: Storage, sent: list[Sent]) -> pa.Table:
         new[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
         new[0] = last != (a[0], b[0])
         last = (a[-1], b[-1])
-        tables.append(table.filter(pa.array(new)))
-    return pa.concat_tables(tables) if tables else PAIRS.empty_table()
+        held.append(table.filter(pa.array(new)))
+        rows += held[-1].num_rows
+        if rows >= FLUSH_ROWS:
+            yield pa.concat_tables(held)
+            held, rows = [], 0
+    if rows:
+        yield pa.concat_tables(held)
 
 
 def offer(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: list[Sent]) -> Manifest:
-    """Send what is needed of each `a` of this pack (its id and sketch) to the packs of the `b` that it is paired with."""
+    """Send what is needed of each `a` of this pack (its id and sketch) to the packs of the `b` that it is paired with.
+
+    One document can be the `a` of any number of pairs, so they go out in files of bounded size.
+    """
     stage.set_up()
-    pairs = _unique_pairs(work, sent)
-    if pairs.num_rows == 0:
-        return {"files": [], "sent": []}
+    entries = []
+    for number, pairs in enumerate(_unique_pairs(work, sent)):
+        entries.append(_offered(work, f"{prefix}.offer{number}.arrow", stage, pack, pairs))
+    return _sent(entries)
+
+
+def _offered(work: Storage, name: str, stage: Deduplicator, pack: Pack, pairs: pa.Table) -> dict[str, Any] | None:
     targets = pack_of(pairs["b"].to_numpy())
     pairs = pairs.append_column("target", pa.array(targets))
     pairs = pairs.take(pa.array(sort_order(pairs, ["target", "a", "b"])))
@@ -165,7 +181,7 @@ def offer(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: 
     sketches = stage.sketches(Batch(documents))
     if sketches is not None:
         pairs = pairs.append_column("a_sketch", _large(sketches).take(index))
-    return _sent([write_exchange(work, f"{prefix}.offer.arrow", pairs, targets, ["a", "b"])])
+    return write_exchange(work, name, pairs, targets, ["a", "b"])
 
 
 def _large(lists: pa.Array) -> pa.Array:
@@ -252,11 +268,14 @@ def stars(pairs: pa.Table, keep: str) -> pa.Table:
 def forest(work: Storage, prefix: str, *, files: list[str], keep: str) -> Manifest:
     """Merge files of pairs into one with the same components and one pair a document."""
     held = PAIRS.empty_table()
+    most = FLUSH_ROWS
     for name in files:
         for table in read_batches(work, name):
             held = pa.concat_tables([held, table.select(PAIRS.names)])
-            if held.num_rows > FLUSH_ROWS:
+            if held.num_rows > most:
                 held = stars(held, keep)
+                # what is left may fill it again: merge as often as it doubles, not at each batch
+                most = max(FLUSH_ROWS, 2 * held.num_rows)
     writer = StreamWriter(work, f"{prefix}.forest.arrow", PAIRS)
     writer.write(stars(held, keep))
     entry = writer.close()

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from gristmill.pipeline import id_tasks, passes
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.dedup import Deduplication
 from gristmill.pipeline.errors import GuardrailStop, UserError
-from gristmill.pipeline.exchange import destinations, sent_to
+from gristmill.pipeline.exchange import range_count, received, sent_identity
 from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.inputs import Unit, reader_module
 from gristmill.pipeline.ledger import LedgerText
 from gristmill.pipeline.parts import Part, make_packs
 from gristmill.pipeline.publish import Publication
-from gristmill.pipeline.recipe import Recipe, resolved
+from gristmill.pipeline.recipe import HTML_FORMATS, Recipe, resolved
 from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.state import RunState
 from gristmill.pipeline.steps import Manifest, Task, step_key
@@ -26,6 +27,9 @@ from gristmill.pipeline.tokens import Tokenization
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
+
+IDS_PER_RANGE = 4_000_000
+NOTHING = {"in": 0, "kept": 0, "removed": 0, "edited": 0, "rules": {}, "bytes_in": 0, "bytes_kept": 0}
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,15 @@ def segments(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
             held = []
     if held:
         found.append(tuple(held))
+    return found
+
+
+def across_steps(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
+    """Cut the stages across all sources into steps: each deduplication alone, per-document stages fused."""
+    found: list[tuple[Stage, ...]] = []
+    for is_corpus_stage, run in groupby(stages, key=lambda stage: isinstance(stage, Deduplicator)):
+        run_of_one_kind = list(run)
+        found += [(stage,) for stage in run_of_one_kind] if is_corpus_stage else segments(run_of_one_kind)
     return found
 
 
@@ -83,16 +96,20 @@ class Driver:
 
     def run(self, units: dict[str, list[Unit]]) -> Publication:
         """Read the units of each source, take them through all stages, tokenize, and write what is to be published."""
-        rest: dict[str, list[tuple[Stage, ...]]] = {}
+        later: dict[str, list[tuple[Stage, ...]]] = {}
         for name, source in self.recipe.sources.items():
-            first, *rest[name] = segments(source.stages) or [()]
+            first, *later[name] = segments(source.stages) or [()]
             self.state.parts += self._read(name, units[name], first)
-            self._guard(name, (passes.READ, *(stage.label for stage in first)), first)
+            self._guard(name, first)
         self._check_ids()
-        for name, chains in rest.items():
+        for name, chains in later.items():
             for chain in chains:
-                self._pass({name: chain})
-        self._across()
+                self._pass([name], chain)
+        for chain in across_steps(self.recipe.stages):
+            if isinstance(chain[0], Deduplicator):
+                self._deduplicate(chain[0])
+            else:
+                self._pass(list(self.recipe.sources), chain)
         manifests: list[Manifest] = []
         if self.recipe.tokenize is not None:
             tokenization = Tokenization(self.runner, self.state, self.recipe.tokenize, self.recipe.seed, self.recipe.mixture)
@@ -108,22 +125,6 @@ class Driver:
         publication.write()
         publication.add(manifests)
         return publication
-
-    def _across(self) -> None:
-        """The stages across all sources: per-document ones fused, corpus stages each alone."""
-        held: list[Stage] = []
-        for stage in self.recipe.stages:
-            if isinstance(stage, Deduplicator):
-                self._passes_across(held)
-                held = []
-                self._deduplicate(stage)
-            else:
-                held.append(stage)
-        self._passes_across(held)
-
-    def _passes_across(self, stages: list[Stage]) -> None:
-        for chain in segments(stages):
-            self._pass(dict.fromkeys(self.recipe.sources, chain))
 
     def _settings(self, source: str, chain: tuple[Stage, ...], limit: int | None = None) -> passes.PassSettings:
         return passes.PassSettings(
@@ -172,12 +173,18 @@ class Driver:
                 if left is not None:
                     left -= manifest["counts"].get(passes.READ, {}).get("in", 0) - manifest["gaps"]
         self.state.versions[source] += _measures(chain)
-        if (passes.READ, source) not in self.state.counts:
-            self.state.count(passes.READ, source, _nothing())
+        words: int | None = None if self.recipe.sources[source].read.format in HTML_FORMATS else 0
+        self._count_nothing(passes.READ, source, words, words)
         for stage in chain:
-            if (stage.label, source) not in self.state.counts:
-                self.state.count(stage.label, source, _nothing())
+            kept = 0 if stage.needs == "html" else words
+            self._count_nothing(stage.label, source, words, kept)
+            words = kept
         return parts
+
+    def _count_nothing(self, label: str, source: str, words_in: int | None = 0, words_kept: int | None = 0) -> None:
+        """Let a stage that met no document stand in the funnel too."""
+        if (label, source) not in self.state.counts:
+            self.state.count(label, source, NOTHING | {"words_in": words_in, "words_kept": words_kept})
 
     def read_task(self, source: str, unit: Unit, chain: tuple[Stage, ...], limit: int | None) -> Task:
         """The task that reads a unit and takes its documents through the first chain of their source."""
@@ -194,119 +201,83 @@ class Driver:
         )
         return Task(key, passes.read_pass, {"slices": unit.slices, "read_settings": read, "settings": settings}, unit.about)
 
-    def _pass(self, chains: dict[str, tuple[Stage, ...]]) -> None:
+    def _pass(self, sources: list[str], chain: tuple[Stage, ...]) -> None:
         """Take the documents of some sources through further per-document stages."""
-        concerned = [part for part in self.state.parts if part.source in chains]
+        concerned = [part for part in self.state.parts if part.source in sources]
         tasks = []
         for part in concerned:
-            settings = self._settings(part.source, chains[part.source])
-            identity = [part.key, [[one.file, one.part] for one in part.removals]]
-            tasks.append(
-                Task(
-                    self._pass_key("pass", settings, part=identity),
-                    passes.part_pass,
-                    {"part": part, "settings": settings},
-                    f"{part.source}: {part.file}",
-                    part.kept,
-                )
-            )
-        chain = next(iter(chains.values()))
+            settings = self._settings(part.source, chain)
+            key = self._pass_key("pass", settings, part=part.identity())
+            about = f"{part.source}: {part.file}"
+            tasks.append(Task(key, passes.part_pass, {"part": part, "settings": settings}, about, part.kept))
         manifests = self.runner.run(", ".join(stage.label for stage in chain), tasks)
         written: dict[int, list[Part]] = {}
         for part, task, manifest in zip(concerned, tasks, manifests, strict=True):
             written[id(part)] = self.state.take_pass(task.key, part.source, manifest)
         self.state.parts = [new for part in self.state.parts for new in written.get(id(part), [part])]
-        for name, stages in chains.items():
-            self.state.versions[name] += _measures(stages)
-            for stage in stages:
-                if (stage.label, name) not in self.state.counts:
-                    self.state.count(stage.label, name, _nothing(words=0))
-            self._guard(name, tuple(stage.label for stage in stages), stages)
+        for name in sources:
+            self.state.versions[name] += _measures(chain)
+            for stage in chain:
+                self._count_nothing(stage.label, name)
+            self._guard(name, chain)
 
     def _deduplicate(self, stage: Deduplicator) -> None:
         packs = make_packs(self.state.parts, self.recipe.partition_bytes)
         removed = Deduplication(self.runner, stage, packs, self.recipe.partition_bytes, self.ledger_text).run()
         self.state.take_removals(stage.label, packs, removed)
         for name in self.recipe.sources:
-            if (stage.label, name) not in self.state.counts:
-                self.state.count(stage.label, name, _nothing(words=0))
-            self._guard(name, (stage.label,), (stage,))
+            self._count_nothing(stage.label, name)
+            self._guard(name, (stage,))
 
-    def _guard(self, source: str, labels: tuple[str, ...], stages: Sequence[Stage]) -> None:
+    def _guard(self, source: str, stages: Sequence[Stage]) -> None:
+        """Raise where one of the stages removed more of a source's documents than it may."""
         rails = self.recipe.guardrails
         if not (rails.enabled and self.options.guardrails):
             return
-        by_label = {stage.label: stage for stage in stages}
-        for label in labels:
-            counts = self.state.counts.get((label, source))
-            if counts is None or label not in by_label or counts["in"] < rails.from_documents:
-                continue
-            limit = rails.limit(by_label[label])
-            if counts["removed"] > limit * counts["in"]:
-                rules = ", ".join(
-                    f"{rule} {number:,}" for rule, number in sorted(counts["rules"].items(), key=lambda item: -item[1])
-                )
+        for stage in stages:
+            counts, limit = self.state.counts[stage.label, source], rails.limit(stage)
+            number, removed = counts["in"], counts["removed"]
+            if number >= max(1, rails.from_documents) and removed > limit * number:
+                most_first = sorted(counts["rules"].items(), key=lambda item: -int(item[1]))
+                rules = ", ".join(f"{rule} {count:,}" for rule, count in most_first)
                 raise GuardrailStop(
-                    f"{label} removed {counts['removed']:,} of {counts['in']:,} documents of {source} "
-                    f"({counts['removed'] / counts['in']:.1%}; its guardrail is {limit:.0%}): {rules}. "
-                    f"If that is right, set guardrails.stages.{label} higher or give --keep-going"
+                    f"{stage.label} removed {removed:,} of {number:,} documents of {source} "
+                    f"({removed / number:.1%}; its guardrail is {limit:.0%}): {rules}. "
+                    f"If that is right, set guardrails.stages.{stage.label} higher or give --keep-going"
                 )
 
     def _check_ids(self) -> None:
         """Raise where two records of the run share an id."""
         if not any(source.read.id_from in ("record", "column") for source in self.recipe.sources.values()):
             return
-        base = {"code": code_hash("gristmill.pipeline.id_tasks"), "platform": platform_identity()}
         total = sum(counts["in"] for (stage, _), counts in self.state.counts.items() if stage == passes.READ)
-        ranges = max(1, -(-total // 4_000_000))
-        held = [files for files in self._read_files if files]
-        emitted = self.runner.run(
-            "check ids",
-            [
-                Task(
-                    step_key("emit_ids", files=files, ranges=ranges, **base),
-                    id_tasks.emit_ids,
-                    {"files": files, "ranges": ranges},
-                    "ids",
-                )
-                for files in held
-            ],
-        )
-        entries = [entry for manifest in emitted for entry in manifest["sent"]]
-        tasks = [
-            Task(
-                step_key("repeated_ids", sent=[[one.file, one.first] for one in sent_to(entries, number)], **base),
-                id_tasks.repeated_ids,
-                {"sent": sent_to(entries, number)},
-                "ids",
-            )
-            for number in destinations(entries)
-        ]
-        found = self.runner.run("check ids", tasks)
+        ranges = range_count(total, IDS_PER_RANGE)
+        files = [held for held in self._read_files if held]
+        emitted = self._id_tasks("check ids", id_tasks.emit_ids, [{"files": held, "ranges": ranges} for held in files])
+        found = self._id_tasks("check ids", id_tasks.repeated_ids, [{"sent": sent} for sent in received(emitted).values()])
         repeated = [pair for manifest in found for pair in manifest["repeated"]][: id_tasks.SHOWN]
-        if repeated:
-            self._refuse_ids(held, repeated, sum(manifest["count"] for manifest in found), base)
-
-    def _refuse_ids(self, held: list[list[str]], repeated: list[list[int]], count: int, base: dict[str, Any]) -> None:
-        tasks = [
-            Task(
-                step_key("places_of", files=files, hashes=repeated, **base),
-                id_tasks.places_of,
-                {"files": files, "hashes": repeated},
-                "ids",
-            )
-            for files in held
-        ]
+        if not repeated:
+            return
         by_id: dict[str, list[str]] = {}
-        for manifest in self.runner.run("find repeated ids", tasks):
+        of_files = [{"files": held, "hashes": repeated} for held in files]
+        for manifest in self._id_tasks("find repeated ids", id_tasks.places_of, of_files):
             for identifier, source, file, position in manifest["places"]:
                 by_id.setdefault(identifier, []).append(f"{source}/{file} at {position}")
         lines = [f"  {identifier}: {' and '.join(places[:3])}" for identifier, places in by_id.items()]
         raise UserError(
-            f"{count:,} records have an id that another record has already; ids must be unique in a run. The first:\n"
+            f"{sum(manifest['count'] for manifest in found):,} records have an id that another record has already; "
+            "ids must be unique in a run. The first:\n"
             + "\n".join(lines)
             + "\nWas a file given twice? If the records differ, set read.id: position"
         )
+
+    def _id_tasks(self, step: str, function: Callable[..., Manifest], arguments: list[dict[str, Any]]) -> list[Manifest]:
+        base = {"code": code_hash("gristmill.pipeline.id_tasks"), "platform": platform_identity()}
+        tasks = []
+        for one in arguments:
+            decides = {name: sent_identity(value) if name == "sent" else value for name, value in one.items()}
+            tasks.append(Task(step_key(function.__name__, **decides, **base), function, one, "ids"))
+        return self.runner.run(step, tasks)
 
 
 def _names(chain: tuple[Stage, ...]) -> str:
@@ -317,8 +288,3 @@ def _measures(chain: tuple[Stage, ...]) -> int:
     """Text versions that a chain measures: runs of filters between editors."""
     kinds = [isinstance(stage, Filter) for stage in chain]
     return sum(1 for index, kind in enumerate(kinds) if kind and (index == 0 or not kinds[index - 1]))
-
-
-def _nothing(words: int | None = None) -> dict[str, Any]:
-    zero = dict.fromkeys(("in", "kept", "removed", "edited", "bytes_in", "bytes_kept"), 0)
-    return zero | {"rules": {}, "words_in": words, "words_kept": words}

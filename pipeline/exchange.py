@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,11 @@ BATCH_ROWS = 32_768
 def key_ranges(keys: np.ndarray, ranges: int) -> np.ndarray:
     """Range of each uint64 key when all keys are cut into equal ranges; ascending with the key; int64."""
     return ((keys >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32)).astype(np.int64)
+
+
+def range_count(total: int, size: int) -> int:
+    """Ranges of at most `size` each over `total`; a power of two, so that what was sent holds until the total has doubled."""
+    return 1 << (max(1, -(-total // size)) - 1).bit_length()
 
 
 def sort_order(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
@@ -63,21 +68,23 @@ class Sent:
     file: str
     first: int
     stop: int
+    """Record batches [first, stop) of the file."""
     rows: int
 
 
-def sent_to(entries: Sequence[dict[str, Any] | None], destination: int) -> list[Sent]:
-    """Where the rows for a destination lie in exchange files, in the order of the files."""
-    found = []
-    for entry in entries:
-        if entry is not None and (place := entry["ranges"].get(str(destination))) is not None:
-            found.append(Sent(entry["file"], *place))
-    return found
+def received(manifests: Iterable[dict[str, Any]]) -> dict[int, list[Sent]]:
+    """Where the rows of each destination lie that tasks have `sent`: destinations ascending, files in the order of the tasks."""
+    found: dict[int, list[Sent]] = {}
+    for manifest in manifests:
+        for entry in manifest["sent"]:
+            for destination, place in entry["ranges"].items():
+                found.setdefault(int(destination), []).append(Sent(entry["file"], *place))
+    return dict(sorted(found.items()))
 
 
-def destinations(entries: Sequence[dict[str, Any] | None]) -> list[int]:
-    """All destinations that any of the files has rows for, ascending."""
-    return sorted({int(name) for entry in entries if entry is not None for name in entry["ranges"]})
+def sent_identity(sent: Sequence[Sent]) -> list[list[Any]]:
+    """What decides the rows that a task receives, for the names of steps."""
+    return [[one.file, one.first] for one in sent]
 
 
 class _Cursor:
@@ -111,13 +118,10 @@ def merged(work: Storage, sent: Sequence[Sent], order: Sequence[str]) -> Iterato
     final; rows with equal values may be spread over pieces.
     """
     cursors = [_Cursor(work, one) for one in sent]
-    while any(cursor.held is not None for cursor in cursors):
-        held = [cursor for cursor in cursors if cursor.held is not None]
-        bound = min((_last(cursor.held, order) for cursor in held if cursor.more), default=None)
+    while held := [(cursor, cursor.held) for cursor in cursors if cursor.held is not None]:
+        bound = min((_last(table, order) for cursor, table in held if cursor.more), default=None)
         pieces = []
-        for cursor in held:
-            table = cursor.held
-            assert table is not None
+        for cursor, table in held:
             inside = table.num_rows if bound is None else _rows_up_to(table, order, bound)
             pieces.append(table.slice(0, inside))
             rest = table.slice(inside)
@@ -129,8 +133,7 @@ def merged(work: Storage, sent: Sequence[Sent], order: Sequence[str]) -> Iterato
         yield piece.take(pa.array(sort_order(piece, order)))
 
 
-def _last(table: pa.Table | None, order: Sequence[str]) -> tuple[Any, ...]:
-    assert table is not None
+def _last(table: pa.Table, order: Sequence[str]) -> tuple[Any, ...]:
     return tuple(table[name][table.num_rows - 1].as_py() for name in order)
 
 

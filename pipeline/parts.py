@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,19 @@ class Removals:
 
     file: str
     part: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table that a step wrote: a record batch of a file of the work folder, or all of them."""
+
+    file: str
+    batch: int | None
+    rows: int
+
+    def identity(self) -> list[Any]:
+        """What decides the rows, for the names of steps."""
+        return [self.file, self.batch]
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,10 @@ class Part:
     words: int
     """Words of the kept rows."""
     removals: tuple[Removals, ...] = ()
+
+    def identity(self) -> list[Any]:
+        """What decides its kept documents, for the names of steps."""
+        return [self.key, [[one.file, one.part] for one in self.removals]]
 
 
 def removed_rows(work: Storage, part: Part) -> np.ndarray:
@@ -85,9 +103,9 @@ class Pack:
         """Documents that are still kept."""
         return sum(part.kept for part in self.parts)
 
-    def identity(self) -> list[object]:
+    def identity(self) -> list[Any]:
         """What decides the documents of this pack, for the names of steps."""
-        return [self.number, [[part.key, [[one.file, one.part] for one in part.removals]] for part in self.parts]]
+        return [self.number, [part.identity() for part in self.parts]]
 
 
 def make_packs(parts: Sequence[Part], pack_bytes: int) -> list[Pack]:
@@ -141,4 +159,5 @@ def take_rows(work: Storage, pack: Pack, wanted: np.ndarray, columns: list[str] 
 
 def characters(documents: pa.Table) -> np.ndarray:
     """Characters of each text, int64."""
-    return pc.utf8_length(documents["text"].combine_chunks()).to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths: np.ndarray = pc.utf8_length(documents["text"].combine_chunks()).to_numpy(zero_copy_only=False)
+    return lengths.astype(np.int64)

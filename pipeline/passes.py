@@ -1,4 +1,4 @@
-"""One pass: documents are read (from the input or from an earlier pass), taken through a chain, and written to the work folder."""
+"""One pass: documents are read (from the input or an earlier pass), taken through a chain, and written to the work folder."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Writers:
     documents: list[dict[str, Any]] = field(default_factory=list)
     ledger: dict[str, list[pa.Table]] = field(default_factory=dict)
     signals: dict[int, StreamWriter] = field(default_factory=dict)
-    edits: StreamWriter | None = None
+    edits: dict[str, list[pa.Table]] = field(default_factory=dict)
     _open: StreamWriter | None = None
     _bytes: int = 0
     _words: int = 0
@@ -94,11 +94,9 @@ class Writers:
             self.signals[version] = StreamWriter(self.work, f"{self.prefix}.signals{version}.arrow", table.schema)
         self.signals[version].write(table)
 
-    def add_edits(self, table: pa.Table) -> None:
-        """Append what editors cut."""
-        if self.edits is None:
-            self.edits = StreamWriter(self.work, f"{self.prefix}.edits.arrow", EDITS)
-        self.edits.write(table)
+    def add_edits(self, stage: str, cuts: pa.Table) -> None:
+        """Append what an editor cut."""
+        self.edits.setdefault(stage, []).append(cuts)
 
     def finish(self) -> Manifest:
         """Close all files and name them."""
@@ -108,30 +106,33 @@ class Writers:
             writer.close() | {"version": version, "columns": writer.schema.names[2:]}
             for version, writer in sorted(self.signals.items())
         ]
-        edits = self.edits.close() if self.edits is not None else None
+        edits = _write_by_stage(self.work, f"{self.prefix}.edits.arrow", EDITS, self.edits)
         return {
-            "files": [*self.documents, *([ledger] if ledger else []), *signals, *([edits] if edits else [])],
-            "edits": edits,
+            "files": [*self.documents, *signals, *(entry for entry in (ledger, edits) if entry)],
             "documents": self.documents,
             "ledger": ledger,
             "signals": signals,
+            "edits": edits,
         }
 
 
 def write_ledger(work: Storage, name: str, by_stage: dict[str, list[pa.Table]], keep: LedgerText) -> dict[str, Any] | None:
-    """Write ledger rows, one record batch a stage; `stages` of the entry says {label: [batch, rows]}."""
-    writer = StreamWriter(work, name, LEDGER)
-    stages: dict[str, list[int]] = {}
-    for stage, tables in by_stage.items():
-        rows = thin_texts(pa.concat_tables(tables), keep)
-        if rows.num_rows:
-            stages[stage] = [writer.batches, rows.num_rows]
-            writer.write(rows)
-    entry = writer.close()
-    if not stages:
-        work.delete(name)
+    """Write ledger rows; `stages` of the entry says {label: [record batch, rows]}. None without rows."""
+    thinned = {stage: [thin_texts(pa.concat_tables(tables), keep)] for stage, tables in by_stage.items()}
+    return _write_by_stage(work, name, LEDGER, thinned)
+
+
+def _write_by_stage(work: Storage, name: str, schema: pa.Schema, by_stage: dict[str, list[pa.Table]]) -> dict[str, Any] | None:
+    """Write one record batch a stage, so that the rows of each can be read alone."""
+    held = {stage: pa.concat_tables(tables) for stage, tables in by_stage.items() if any(table.num_rows for table in tables)}
+    if not held:
         return None
-    return entry | {"stages": stages}
+    writer = StreamWriter(work, name, schema)
+    stages: dict[str, list[int]] = {}
+    for stage, rows in held.items():
+        stages[stage] = [writer.batches, rows.num_rows]
+        writer.write(rows)
+    return writer.close() | {"stages": stages}
 
 
 def read_pass(
@@ -172,8 +173,8 @@ def _through(counts: dict[str, Counts], writers: Writers, documents: pa.Table, s
         writers.add_removals(stage, rows)
     for index, table in enumerate(outcome.signals):
         writers.add_signals(settings.first_version + index, table)
-    for table in outcome.edits:
-        writers.add_edits(table)
+    for stage, cuts in outcome.edits.items():
+        writers.add_edits(stage, cuts)
     writers.add_documents(outcome.documents)
 
 

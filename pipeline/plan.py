@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from typing import Any
 
 from gristmill.pipeline.cluster import InProcess
-from gristmill.pipeline.driver import Driver, Options, segments
-from gristmill.pipeline.inputs import COMPRESSED, INFLATION, plan_units
+from gristmill.pipeline.driver import Driver, Options, across_steps, segments
+from gristmill.pipeline.inputs import COMPRESSED, INFLATION, Unit, plan_units
 from gristmill.pipeline.passes import READ, read_pass
 from gristmill.pipeline.progress import Progress
 from gristmill.pipeline.recipe import Recipe
 from gristmill.pipeline.runner import Runner
+from gristmill.pipeline.setup_check import try_stages
 from gristmill.pipeline.steps import StepStore
 from gristmill.pipeline.storage import Storage
+from gristmill.stages.stage import Stage
 
 SAMPLE_RECORDS = 30
 """Records of each source that are taken through its first pass for the estimate."""
@@ -40,10 +43,6 @@ def plan(
         UserError: something about the recipe or its inputs is wrong.
         StageUnavailable: a stage cannot work here.
     """
-    import tempfile
-
-    from gristmill.pipeline.setup_check import try_stages
-
     folder = Storage(os.fspath(output) if output is not None else f"out/{recipe.name}")
     kept = Storage(os.fspath(work)) if work is not None else Storage(f"{folder.url.rstrip('/')}/work")
     try_stages([*(stage for source in recipe.sources.values() for stage in source.stages), *recipe.stages])
@@ -67,19 +66,24 @@ def plan(
                     "cpu_seconds": _estimate(driver, name, units, first, sum(sizes)),
                 }
             )
-            rows += [_later(", ".join(stage.label for stage in chain), name) for chain in later]
-    rows += [_later(stage.label, None) for stage in recipe.stages]
+            rows += [_later(_named(chain), name) for chain in later]
+    rows += [_later(_named(chain), None) for chain in across_steps(recipe.stages)]
     if recipe.tokenize is not None:
         rows.append(_later("tokenize", None))
     rows.append(_later("publish", None))
     return rows
 
 
+def _named(chain: tuple[Stage, ...]) -> str:
+    return ", ".join(stage.label for stage in chain)
+
+
 def _later(step: str, source: str | None) -> dict[str, Any]:
     return {"step": step, "source": source, "partitions": None, "finished": None, "input_bytes": None, "cpu_seconds": None}
 
 
-def _unit_bytes(unit: Any) -> int:
+def _unit_bytes(unit: Unit) -> int:
+    """Bytes of the files, as they are stored, that a unit reads."""
     total = 0
     for one, mark in zip(unit.slices, unit.fingerprints, strict=True):
         size = int(mark.split(" ")[0])
@@ -87,7 +91,7 @@ def _unit_bytes(unit: Any) -> int:
     return total
 
 
-def _estimate(driver: Driver, source: str, units: list[Any], first: Any, input_bytes: int) -> float | None:
+def _estimate(driver: Driver, source: str, units: list[Unit], first: tuple[Stage, ...], input_bytes: int) -> float | None:
     """Seconds of one core for the first pass over all units, from the first records of the first unit."""
     if not units:
         return None
@@ -96,7 +100,7 @@ def _estimate(driver: Driver, source: str, units: list[Any], first: Any, input_b
     began = time.perf_counter()
     manifest = read_pass(driver.runner.work, "data/estimate", **task.arguments)
     seconds = time.perf_counter() - began
-    seen = manifest["counts"].get(READ, {}).get("bytes_in", 0)
+    seen = int(manifest["counts"].get(READ, {}).get("bytes_in", 0))
     if not seen:
         return None
     inflation = INFLATION if units[0].slices[0].path.endswith(COMPRESSED) else 1

@@ -37,17 +37,14 @@ class Runner:
                 missing.append(task)
             else:
                 found[task.key] = manifest
+        if not tasks:
+            return []
         self.reused[step] = self.reused.get(step, 0) + len(found)
-        if not missing:
-            if tasks:
-                shown = self.progress.step(step, total=len(tasks))
-                shown.reuse(len(found))
-                shown.done()
-            return [found[task.key] for task in tasks]
         shown = self.progress.step(step, total=len(tasks))
         if found:
             shown.reuse(len(found))
-        for task, manifest in self.cluster.carry_out(self.work, missing):
+        # where nothing is missing the cluster is not asked
+        for task, manifest in self.cluster.carry_out(self.work, missing) if missing else ():
             self.store.put(task.key, manifest)
             found[task.key] = manifest
             self.computed[step] = self.computed.get(step, 0) + 1

@@ -1,12 +1,14 @@
-"""Before the first partition: each stage is set up once on a worker and tried on a document, so that a broken one stops the run there."""
+"""Before the first partition: each stage is set up on a worker and tried on a document, so that a broken one stops the run."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 
 import pyarrow as pa
 
 from gristmill.pipeline.cluster import Cluster
+from gristmill.pipeline.errors import UserError
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.documents import DOCUMENTS, WITH_HTML, Batch
 from gristmill.stages.editor import Editor
@@ -46,19 +48,31 @@ def try_stages(stages: Sequence[Stage]) -> None:
     for stage in stages:
         try:
             stage.set_up()
-            batch = Batch(sample_document(html=stage.needs == "html"))
-            if isinstance(stage, Filter):
-                stage.judge(batch)
-                stage.annotate(batch)
-            elif isinstance(stage, Editor):
-                stage.edit(batch)
-            elif isinstance(stage, Deduplicator):
-                stage.emit(batch)
-                stage.sketches(batch)
+            _try(stage, Batch(sample_document(html=stage.needs == "html")))
+        except (StageUnavailable, UserError):
+            raise
         except ModuleNotFoundError as error:
             raise StageUnavailable(
                 f"{stage.label}: the module {error.name} is missing where the workers run; install it there"
             ) from error
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise StageUnavailable(
+                f"{stage.label}: fails on a plain document: {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+            ) from error
+
+
+def _try(stage: Stage, batch: Batch) -> None:
+    if isinstance(stage, Filter):
+        stage.judge(batch)
+        stage.annotate(batch)
+    elif isinstance(stage, Editor):
+        stage.edit(batch)
+    elif isinstance(stage, Deduplicator):
+        stage.emit(batch)
+        sketches = stage.sketches(batch)
+        if sketches is not None:
+            stage.similarity(sketches, sketches)
 
 
 def set_up_stages(cluster: Cluster, stages: Sequence[Stage]) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gristmill.pipeline.counts import Counts, add
-from gristmill.pipeline.parts import Pack, Part, Removals
-from gristmill.pipeline.publish_tasks import Rows
+from gristmill.pipeline.parts import Pack, Part, Removals, Rows
 from gristmill.pipeline.steps import Manifest
+
+ALL_SOURCES = ""
+"""Stands for the source where documents of all sources are judged together."""
 
 
 @dataclass
@@ -17,12 +19,12 @@ class RunState:
 
     parts: list[Part] = field(default_factory=list)
     """In address order: sources as the recipe names them, files in sorted order, positions ascending."""
-    ledger: dict[str, list[Rows]] = field(default_factory=dict)
-    """Stage label -> its ledger rows, in address order."""
+    ledger: dict[tuple[str, str], list[Rows]] = field(default_factory=dict)
+    """(stage label, source) -> its ledger rows, in address order."""
     signals: dict[tuple[str, int], list[Rows]] = field(default_factory=dict)
     """(source, text version) -> its signals, in address order."""
-    edits: list[Rows] = field(default_factory=list)
-    """What editors cut, in address order within each pass."""
+    edits: dict[tuple[str, str], list[Rows]] = field(default_factory=dict)
+    """(stage label, source) -> what the editor cut, in address order."""
     signal_columns: dict[str, None] = field(default_factory=dict)
     counts: dict[tuple[str, str], Counts] = field(default_factory=dict)
     """(stage label, source) -> counts."""
@@ -37,15 +39,11 @@ class RunState:
         """Record what a pass over one source did; returns the parts it wrote."""
         for stage, counts in manifest["counts"].items():
             self.count(stage, source, counts)
-        self._take_ledger(manifest["ledger"])
+        _take_rows(self.ledger, source, manifest["ledger"])
+        _take_rows(self.edits, source, manifest["edits"])
         for entry in manifest["signals"]:
-            rows = self.signals.setdefault((source, entry["version"]), [])
-            start = rows[-1].start + rows[-1].rows if rows else 0
-            rows.append(Rows(entry["file"], None, start, entry["rows"]))
+            self.signals.setdefault((source, entry["version"]), []).append(Rows(entry["file"], None, entry["rows"]))
             self.signal_columns |= dict.fromkeys(entry["columns"])
-        if (cut := manifest["edits"]) is not None:
-            start = self.edits[-1].start + self.edits[-1].rows if self.edits else 0
-            self.edits.append(Rows(cut["file"], None, start, cut["rows"]))
         for kind, number in manifest.get("other_records", {}).items():
             known = self.other_records.setdefault(source, {})
             known[kind] = known.get(kind, 0) + number
@@ -58,14 +56,6 @@ class RunState:
     def count(self, stage: str, source: str, counts: Counts) -> None:
         """Add to the counts of a stage and source."""
         self.counts[stage, source] = add(self.counts.get((stage, source)), counts)
-
-    def _take_ledger(self, entry: dict[str, Any] | None) -> None:
-        if entry is None:
-            return
-        for stage, (batch, number) in entry["stages"].items():
-            rows = self.ledger.setdefault(stage, [])
-            start = rows[-1].start + rows[-1].rows if rows else 0
-            rows.append(Rows(entry["file"], batch, start, number))
 
     def take_removals(self, label: str, packs: list[Pack], manifests: dict[int, Manifest]) -> None:
         """Record what a deduplication removed: its ledger rows and counts, and the parts without the removed documents."""
@@ -85,8 +75,14 @@ class RunState:
                     )
                 parts.append(part)
             if manifest:
-                self._take_ledger(manifest["ledger"])
+                _take_rows(self.ledger, ALL_SOURCES, manifest["ledger"])
         self.parts = parts
+
+    def by_stage(self, held: dict[tuple[str, str], list[Rows]]) -> dict[str, list[Rows]]:
+        """Rows of `ledger` or `edits` by stage label, in the order of `labels`; those of a stage in address order."""
+        sources = [*self.versions, ALL_SOURCES]
+        found = {label: [one for source in sources for one in held.get((label, source), [])] for label in self.labels}
+        return {label: rows for label, rows in found.items() if rows}
 
     def other_totals(self) -> dict[str, int]:
         """Records that are no documents (requests, metadata, ...) by type, over all sources."""
@@ -99,6 +95,13 @@ class RunState:
         sources = list(self.versions)
         keys = sorted(self.counts, key=lambda key: (order[key[0]], sources.index(key[1])))
         return {"rows": [{"stage": stage, "source": source} | self.counts[stage, source] for stage, source in keys]}
+
+
+def _take_rows(held: dict[tuple[str, str], list[Rows]], source: str, entry: dict[str, Any] | None) -> None:
+    if entry is None:
+        return
+    for stage, (batch, rows) in entry["stages"].items():
+        held.setdefault((stage, source), []).append(Rows(entry["file"], batch, rows))
 
 
 def _removal_counts(part: Part, gone: dict[str, int], rule: str) -> Counts:

@@ -38,6 +38,16 @@ class Task:
     """Documents that it will see, where known; for the progress display."""
 
 
+def file_entry(work: Storage, name: str) -> dict[str, Any]:
+    """`{"file", "size", "sha256"}` of a file that is there, for a manifest."""
+    digest, size = hashlib.sha256(), 0
+    with work.open(name) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    return {"file": name, "size": size, "sha256": digest.hexdigest()}
+
+
 def attempt_name(key: str) -> str:
     """A fresh prefix for the files of one attempt: attempts never share names, so a dead one disturbs nobody."""
     return f"data/{key[:2]}/{key}-{uuid4().hex[:8]}"
@@ -60,7 +70,6 @@ class StepStore:
         self.work = work
         self.verify = verify
         self._finished = {name.rsplit("/", 1)[-1].removesuffix(".json") for name in work.find("steps")}
-        self.used: set[str] = set()
 
     def get(self, key: str) -> Manifest | None:
         """Manifest of a finished step whose files are all there as recorded, else None."""
@@ -72,14 +81,12 @@ class StepStore:
             return None
         if not all(self._holds(entry) for entry in manifest["files"]):
             return None
-        self.used.add(key)
         return manifest
 
     def put(self, key: str, manifest: Manifest) -> None:
         """Record a finished step, last of all."""
         self.work.put(self._name(key), json.dumps(manifest, ensure_ascii=False).encode())
         self._finished.add(key)
-        self.used.add(key)
 
     def _name(self, key: str) -> str:
         return f"steps/{key[:2]}/{key}.json"
@@ -87,10 +94,4 @@ class StepStore:
     def _holds(self, entry: dict[str, Any]) -> bool:
         if self.work.size(entry["file"]) != entry["size"]:
             return False
-        if not self.verify:
-            return True
-        digest = hashlib.sha256()
-        with self.work.open(entry["file"]) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest() == entry["sha256"]
+        return not self.verify or file_entry(self.work, entry["file"])["sha256"] == entry["sha256"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 
 from gristmill.pipeline.exchange import Sent, key_ranges, merged, write_exchange
 from gristmill.pipeline.parts import Part, read_part
-from gristmill.pipeline.steps import Manifest
+from gristmill.pipeline.steps import Manifest, file_entry
 from gristmill.pipeline.storage import Storage
 from gristmill.pipeline.tables import StreamWriter, read_batches
 from gristmill.tokenizers.encoding import Encoder
@@ -40,10 +39,9 @@ def train_tokenizer(work: Storage, prefix: str, *, files: list[str], vocab_size:
             for table in read_batches(work, name):
                 yield from table["text"].to_pylist()
 
-    content = train_byte_bpe(texts(), vocab_size, special_tokens=special_tokens).encode()
     name = f"{prefix}.tokenizer.json"
-    work.put(name, content)
-    return {"files": [{"file": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}]}
+    work.put(name, train_byte_bpe(texts(), vocab_size, special_tokens=special_tokens).encode())
+    return {"files": [file_entry(work, name)]}
 
 
 def encode(work: Storage, prefix: str, *, part: Part, tokenizer: str, eos: str, shards: int) -> Manifest:
@@ -79,13 +77,6 @@ def encode(work: Storage, prefix: str, *, part: Part, tokenizer: str, eos: str, 
 def shard(work: Storage, prefix: str, *, sent: list[Sent], path: str, dtype: str) -> Manifest:
     """Write one shard from the tokens that were sent to it."""
     entry = write_shard(work.fs, work.path(prefix), merged(work, sent, TOKEN_ORDER), dtype=dtype, path=path)
-    files = []
-    for suffix in (".bin", ".ends", ".idx", ".docs.parquet"):
-        digest, size = hashlib.sha256(), 0
-        with work.open(f"{prefix}{suffix}") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-                size += len(block)
-        files.append({"file": f"{prefix}{suffix}", "size": size, "sha256": digest.hexdigest()})
-    published = [one | {"name": f"shards/{path}{one['file'][len(prefix) :]}"} for one in files]
-    return {"files": files, "entry": entry, "published": published}
+    files = {suffix: file_entry(work, f"{prefix}{suffix}") for suffix in (".bin", ".ends", ".idx", ".docs.parquet")}
+    published = [one | {"name": f"shards/{path}{suffix}"} for suffix, one in files.items()]
+    return {"files": list(files.values()), "entry": entry, "published": published}

@@ -9,18 +9,19 @@ from typing import Any
 from gristmill.pipeline import token_tasks
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.errors import UserError
-from gristmill.pipeline.exchange import sent_to
+from gristmill.pipeline.exchange import received, sent_identity
 from gristmill.pipeline.identity import platform_identity
-from gristmill.pipeline.recipe import Tokenize
+from gristmill.pipeline.parts import Part
+from gristmill.pipeline.recipe import Tokenize, TrainTokenizer
 from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.state import RunState
-from gristmill.pipeline.steps import Manifest, Task, step_key
+from gristmill.pipeline.steps import Manifest, Task, file_entry, step_key
 from gristmill.tokenizers.encoding import Encoder
 from gristmill.tokenizers.shards import write_manifest
 from gristmill.tokenizers.training import END_OF_TEXT
 
 TOKEN_BYTES_PER_TEXT_BYTE = 0.6
-"""Guess at 2-byte tokens of 3.5 bytes each; decides the number of shards before a token is counted, so that it is the same everywhere."""
+"""Guess at 2-byte tokens of 3.5 bytes each; the number of shards is decided before a token is counted, from this alone."""
 
 
 class Tokenization:
@@ -48,8 +49,12 @@ class Tokenization:
         """The tokenizer.json in the work folder."""
         if self.settings.tokenizer is not None:
             return _given(self.runner, self.settings.tokenizer)
-        train = self.settings.train
-        assert train is not None
+        if self.settings.train is None:
+            raise ValueError("tokenize names neither a tokenizer nor how to train one")
+        return self._trained(self.settings.train)
+
+    def _trained(self, train: TrainTokenizer) -> str:
+        """Train on a hash sample of the documents."""
         text_bytes = sum(part.bytes for part in self.state.parts)
         if not text_bytes:
             raise UserError(
@@ -60,7 +65,7 @@ class Tokenization:
             "draw tokenizer sample",
             [
                 Task(
-                    step_key("draw", part=_identity(part), fraction=fraction, **self._base),
+                    step_key("draw", part=part.identity(), fraction=fraction, **self._base),
                     token_tasks.draw,
                     {"part": part, "fraction": fraction, "seed": self.seed},
                     f"sample of {part.file}",
@@ -95,32 +100,21 @@ class Tokenization:
         )
         tasks: list[Task] = []
         owners: list[str] = []
-        for source, count in shard_count.items():
-            entries = [
-                entry
-                for part, manifest in zip(self.state.parts, encoded, strict=True)
-                if part.source == source
-                for entry in manifest["sent"]
-            ]
-            for number in range(count):
-                sent = sent_to(entries, number)
-                if not sent:
-                    continue
-                path = f"{source}/{sum(owner == source for owner in owners):05d}"
-                key = step_key(
-                    "shard", sent=[[one.file, one.first] for one in sent], path=path, dtype=encoder.dtype, **self._base
-                )
+        for source in shard_count:
+            own = [manifest for part, manifest in zip(self.state.parts, encoded, strict=True) if part.source == source]
+            for number, sent in enumerate(received(own).values()):
+                path = f"{source}/{number:05d}"
+                key = step_key("shard", sent=sent_identity(sent), path=path, dtype=encoder.dtype, **self._base)
                 tasks.append(Task(key, token_tasks.shard, {"sent": sent, "path": path, "dtype": encoder.dtype}, f"shard {path}"))
                 owners.append(source)
-        done = self.runner.run("write shards", tasks)
-        by_source: dict[str, list[Manifest]] = {source: [] for source in dict.fromkeys(owners)}
-        for owner, manifest in zip(owners, done, strict=True):
-            by_source[owner].append(manifest)
+        by_source: dict[str, list[Manifest]] = {}
+        for owner, manifest in zip(owners, self.runner.run("write shards", tasks), strict=True):
+            by_source.setdefault(owner, []).append(manifest)
         return by_source
 
-    def _encode(self, part: Any, tokenizer: str, encoder: Encoder, shards: int) -> Task:
+    def _encode(self, part: Part, tokenizer: str, encoder: Encoder, shards: int) -> Task:
         return Task(
-            step_key("encode", part=_identity(part), tokenizer=encoder.sha256, eos=encoder.eos_id, shards=shards, **self._base),
+            step_key("encode", part=part.identity(), tokenizer=encoder.sha256, eos=encoder.eos_id, shards=shards, **self._base),
             token_tasks.encode,
             {"part": part, "tokenizer": tokenizer, "eos": self.settings.eos or END_OF_TEXT, "shards": shards},
             f"tokens of {part.file}",
@@ -143,23 +137,10 @@ class Tokenization:
             recipe_hash=recipe_hash,
             mixture=self.mixture,
         )
-        published = []
-        for name in ("tokenizer.json", "manifest.json"):
-            with work.open(f"{folder}/{name}") as file:
-                data = file.read()
-            published.append(
-                {
-                    "name": f"shards/{name}",
-                    "file": f"{folder}/{name}",
-                    "size": len(data),
-                    "sha256": hashlib.sha256(data).hexdigest(),
-                }
-            )
+        published = [
+            file_entry(work, f"{folder}/{name}") | {"name": f"shards/{name}"} for name in ("tokenizer.json", "manifest.json")
+        ]
         return {"files": [], "published": published}
-
-
-def _identity(part: Any) -> list[Any]:
-    return [part.key, [[one.file, one.part] for one in part.removals]]
 
 
 def _given(runner: Runner, path: str) -> str:
@@ -167,8 +148,8 @@ def _given(runner: Runner, path: str) -> str:
     try:
         with open(path, "rb") as file:
             content = file.read()
-    except FileNotFoundError as error:
-        raise UserError(f"tokenize.tokenizer: {path}: no such file; give the path of a tokenizer.json") from error
+    except OSError as error:
+        raise UserError(f"tokenize.tokenizer: {path}: {error.strerror}; give the path of a tokenizer.json") from error
     try:
         Encoder(content.decode())
     except ValueError as error:

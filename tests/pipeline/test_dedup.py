@@ -84,7 +84,10 @@ def deduplicate(folder, stage: Deduplicator, texts: list[str], part_rows: int, p
     state = RunState(parts=parts, labels=[stage.label], versions={"s": 0})
     state.take_removals(stage.label, packs, removed)
     rows = [
-        row for one in state.ledger.get(stage.label, []) for table in read_batches(work, one.file) for row in table.to_pylist()
+        row
+        for one in state.by_stage(state.ledger).get(stage.label, [])
+        for table in read_batches(work, one.file)
+        for row in table.to_pylist()
     ]
     gone = {row["id"] for row in rows}
     counts = state.counts[stage.label, "s"]

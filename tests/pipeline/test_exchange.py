@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from gristmill.pipeline import exchange
-from gristmill.pipeline.exchange import destinations, key_ranges, merged, sent_to, write_exchange
+from gristmill.pipeline.exchange import key_ranges, merged, range_count, received, write_exchange
 from gristmill.pipeline.storage import Storage
 
 
@@ -34,8 +34,8 @@ def test_every_row_comes_out_once_and_sorted(tmp_path, files, batch_rows, monkey
     pieces = np.array_split(random.permutation(200), files)
     entries = [write(work, f"f{number}", keys[piece].tolist(), values[piece].tolist()) for number, piece in enumerate(pieces)]
     got: list[tuple[int, int]] = []
-    for destination in destinations(entries):
-        for table in merged(work, sent_to(entries, destination), ["key", "value"]):
+    for sent in received([{"sent": entries}]).values():
+        for table in merged(work, sent, ["key", "value"]):
             got += zip(table["key"].to_pylist(), table["value"].to_pylist(), strict=True)
     assert got == sorted(zip(keys.tolist(), values.tolist(), strict=True))
 
@@ -47,9 +47,14 @@ def test_a_reader_holds_one_batch_of_each_file_even_when_all_rows_share_a_key(tm
     for number in range(3):
         rows = pa.table({"key": pa.array([9] * 100, pa.uint64()), "value": pa.array(range(number, 300, 3), pa.int64())})
         entries.append(write_exchange(work, f"f{number}", rows, np.zeros(100, dtype=np.int64), ["key", "value"], 10))
-    pieces = list(merged(work, sent_to(entries, 0), ["key", "value"]))
+    pieces = list(merged(work, received([{"sent": entries}])[0], ["key", "value"]))
     assert max(piece.num_rows for piece in pieces) <= 30
     assert [value for piece in pieces for value in piece["value"].to_pylist()] == list(range(300))
+
+
+@pytest.mark.parametrize(("total", "ranges"), [(0, 1), (10, 1), (11, 2), (20, 2), (21, 4), (40, 4), (41, 8)])
+def test_the_number_of_ranges_only_changes_when_the_total_doubles(total, ranges):
+    assert range_count(total, 10) == ranges
 
 
 def test_no_rows_make_no_file(tmp_path):

@@ -245,7 +245,7 @@ def test_a_killed_worker_costs_its_own_tasks_and_nothing_else(plain_run, pages, 
 
 def test_two_records_of_one_id_are_refused_and_both_named(shared_data, tmp_path):
     path = shared_data / "web" / "samples" / "IAH-urls-wget.warc.gz"  # a crawler's own mistake
-    with pytest.raises(UserError, match="web/IAH-urls-wget.warc.gz at 41683 and web/IAH-urls-wget.warc.gz at 42002"):
+    with pytest.raises(UserError, match=r"web/IAH-urls-wget\.warc\.gz at 41683 and web/IAH-urls-wget\.warc\.gz at 42002"):
         run(quick_recipe([path]), output=tmp_path / "run", workers=0, quiet=True)
 
 
