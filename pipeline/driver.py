@@ -92,7 +92,7 @@ class Driver:
         self.state = RunState(labels=stage_labels(recipe), versions=dict.fromkeys(recipe.sources, 0))
         self.ledger_text = LedgerText(recipe.ledger.text, recipe.ledger.sample_size, recipe.seed)
         self._read_files: list[list[str]] = []
-        self._identities: dict[int, dict[str, Any]] = {}
+        self._code: dict[Any, dict[str, Any]] = {}
 
     def run(self, units: dict[str, list[Unit]]) -> Publication:
         """Read the units of each source, take them through all stages, tokenize, and write what is to be published."""
@@ -138,20 +138,18 @@ class Driver:
             sample=self.options.sample,
         )
 
-    def _identity(self, stage: Stage) -> dict[str, Any]:
-        """`stage_identity`, computed once: there may be 100,000 partitions."""
-        if id(stage) not in self._identities:
-            self._identities[id(stage)] = stage_identity(stage)
-        return self._identities[id(stage)]
-
     def _pass_key(self, kind: str, settings: passes.PassSettings, *modules: str, **more: Any) -> str:
         text = settings.ledger_text
+        # computed once for each chain: there may be 100,000 partitions
+        chain = (modules, tuple(id(stage) for stage in settings.stages))
+        if chain not in self._code:
+            code = code_hash("gristmill.pipeline.passes", *modules)
+            self._code[chain] = {"code": code, "stages": [stage_identity(stage) for stage in settings.stages]}
         return step_key(
             kind,
-            code=code_hash("gristmill.pipeline.passes", *modules),
             platform=platform_identity(),
             source=settings.source,
-            stages=[self._identity(stage) for stage in settings.stages],
+            **self._code[chain],
             ledger=[text.mode, text.per_rule, text.seed],
             chunk_bytes=settings.chunk_bytes,
             first_version=settings.first_version,

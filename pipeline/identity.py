@@ -13,6 +13,7 @@ import pyarrow
 
 from gristmill.pipeline.code_hash import code_hash, library_versions
 from gristmill.stages.filter import Filter
+from gristmill.stages.signals import MODULES
 from gristmill.stages.stage import Stage
 
 
@@ -34,8 +35,6 @@ def stage_identity(stage: Stage) -> dict[str, Any]:
 
 def signal_modules(stage: Filter) -> list[str]:
     """Modules that compute the catalogue signals which a filter's rules name."""
-    from gristmill.stages.signals import MODULES
-
     found = {
         MODULES.get(rule.signal, rule.signal.partition(":")[0])
         for rule in stage.active_rules()
@@ -55,6 +54,7 @@ def _file_hash(path: str) -> str:
     return _hashed(path, status.st_size, status.st_mtime_ns)
 
 
+@cache
 def platform_identity() -> dict[str, str]:
     """Versions that every step stands on."""
     return {
