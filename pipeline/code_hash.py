@@ -79,7 +79,6 @@ def _source(module: str) -> tuple[str, frozenset[str]] | None:
     return _parsed(path, status.st_size, status.st_mtime_ns, package)
 
 
-@cache
 def _home(top: str) -> str | None:
     """Folder that a top-level module lies in; None for what is installed or comes with Python."""
     path = _file(top)
@@ -95,7 +94,7 @@ def _home(top: str) -> str | None:
 def _own(module: str, imported: str) -> bool:
     """Whether what `module` imports is followed: its own package, ours, and a user's modules that lie beside it."""
     top, other = module.partition(".")[0], imported.partition(".")[0]
-    return other in (top, PACKAGE) or (top != PACKAGE and _home(top) is not None and _home(top) == _home(other))
+    return other in (top, PACKAGE) or (top != PACKAGE and (home := _home(top)) is not None and home == _home(other))
 
 
 def reachable(modules: tuple[str, ...]) -> dict[str, str]:
