@@ -37,6 +37,7 @@ _NAMES_OF_MODULE: dict[str, tuple[str, ...]] = {
         *_TOP,
         *_DUPLICATE,
     ),
+    "sentences": ("sentence_count",),
 }
 
 MODULES: dict[str, str] = {

@@ -20,6 +20,7 @@ BULLETS = ["●•*-", "•-", "*-"]
 NGRAMS = {"words": [*SPLITTERS], "counting": ["union", "greedy", "occurrences"]}
 SWITCHES: dict[str, dict[str, list[object]]] = {
     "character_count": {},
+    "sentence_count": {},
     "word_count": {"words": [*SPLITTERS], "punctuation": ["counted", "ignored"]},
     "mean_word_length": {"words": [*SPLITTERS], "punctuation": ["counted", "ignored"]},
     "stop_word_count": {"words": ["whitespace", "uax29"], "distinct": [False, True], "any_case": [False, True]},
