@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from gristmill.pipeline.cli_inspect import funnel, sample, why
+from gristmill.pipeline.cli_inspect import funnel, sample, whatif, why
 from gristmill.pipeline.cli_recipe import recipe_app
 from gristmill.pipeline.cli_run import clean, plan, run
 from gristmill.pipeline.cli_stage import offer_stages, stage_app
@@ -45,7 +45,7 @@ app = App(
     default_parameter=Parameter(consume_multiple=True, show_env_var=False),
     suppress_keyboard_interrupt=False,
 )
-for _command in (run, plan, clean, funnel, why, sample, train, demo_crawl):
+for _command in (run, plan, clean, funnel, why, sample, whatif, train, demo_crawl):
     app.command(_command)
 for _group in (stage_app, recipe_app, tokenizer_app, models_app):
     app.command(_group)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gristmill.pipeline.cli_shared import AsJson, show_json
+from gristmill.pipeline.cli_shared import AsJson, Sets, show_json
 
 
 def funnel(run: str, /, *, by: Literal["stage", "source", "rule"] = "stage", as_json: AsJson = False) -> None:
@@ -71,3 +71,23 @@ def sample(
         show_json(inspect.sample(run, stage, rule, n))
     else:
         inspect.print_sample(run, stage, rule, n)
+
+
+def whatif(run: str, /, *, sets: Sets = (), as_json: AsJson = False) -> None:
+    """Show what other thresholds would have kept and removed, from the signals that a run stored; no text is read.
+
+    Exact up to the first editor, checkpoint or deduplication after the changed filter; what comes there newly is not judged.
+
+    Example: gristmill whatif out/web --set gopher_quality.min_words=30
+
+    Args:
+        run: folder that `gristmill run` wrote.
+        sets: another bound of a filter, as PATH=VALUE, e.g. gopher_quality.min_words=30; once or several times.
+        as_json: print JSON.
+    """
+    from gristmill.pipeline import inspect
+
+    if as_json:
+        show_json(inspect.whatif(run, sets))
+    else:
+        inspect.print_whatif(run, sets)

@@ -155,7 +155,8 @@ def _rules_shown(rules: dict[str, int], top: int = _TOP_RULES) -> str:
     return f"{shown}, {len(ranked) - top} more" if len(ranked) > top else shown
 
 
-def _table(console: Console, names: list[str], numbers: list[str], last: str | None = None) -> Any:
+def table_for(console: Console, names: list[str], numbers: list[str], last: str | None = None) -> Any:
+    """An empty table: columns of names to the left, of numbers to the right, and one to fold that takes the room that is left."""
     from rich.table import Table
 
     gap = 1 if console.width < _NARROW else 2
@@ -175,7 +176,7 @@ def _print_stages(console: Console, rows: list[dict[str, Any]]) -> None:
     stages = by_stage(rows)
     narrow = console.width < _NARROW
     columns = ["in", "kept", "removed", "kept %", "of read", "edited", "bytes", "words"]
-    table = _table(console, ["stage"], columns, None if narrow else "removed by")
+    table = table_for(console, ["stage"], columns, None if narrow else "removed by")
     for row in stages:
         cells = [
             escape(row["stage"]),
@@ -201,7 +202,7 @@ def _print_stages(console: Console, rows: list[dict[str, Any]]) -> None:
 def _print_sources(console: Console, rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
 
-    table = _table(console, ["source"], ["read", "kept", "removed", "kept %", "bytes", "words"], "removed at")
+    table = table_for(console, ["source"], ["read", "kept", "removed", "kept %", "bytes", "words"], "removed at")
     for row in by_source(rows):
         table.add_row(
             escape(row["source"]),
@@ -220,7 +221,7 @@ def _print_sources(console: Console, rows: list[dict[str, Any]]) -> None:
 def _print_rules(console: Console, rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
 
-    table = _table(console, ["stage", "rule"], ["removed", "of the stage", "of read"])
+    table = table_for(console, ["stage", "rule"], ["removed", "of the stage", "of read"])
     for row in by_rule(rows):
         shares = display.percent(row["removed"], row["in"]), display.percent(row["removed"], row["read"])
         table.add_row(escape(row["stage"]), escape(row["rule"]), display.count(row["removed"]), *shares)
