@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -47,12 +48,12 @@ def run(
     """
     from gristmill.pipeline.inspect import print_funnel
     from gristmill.pipeline.recipe import load_recipe
-    from gristmill.pipeline.run import run as carry_out
+    from gristmill.pipeline.runs import run as carry_out
 
     chosen = load_recipe(recipe, set, input)
     result = carry_out(
         chosen,
-        output=output or f"out/{chosen.name}",
+        output=f"out/{chosen.name}" if output is None else output,
         workers=workers,
         scheduler=scheduler,
         cluster=cluster,
@@ -63,9 +64,10 @@ def run(
         keep_going=keep_going,
     )
     print_funnel(result.folder)
+    folder = result.folder.rstrip("/")
     told = [
-        f"documents, removed/, funnel.json and report.html are in {result.folder}",
-        f"next: gristmill why {result.folder} ID_OR_URL",
+        f"documents/, removed/ and funnel.json are in {folder}; the report is {folder}/report.html",
+        f"next: gristmill why {shlex.quote(folder)} ID_OR_URL",
     ]
     print("\n".join(told), file=sys.stderr)
 
@@ -100,7 +102,7 @@ def plan(
     from gristmill.pipeline.recipe import load_recipe
 
     chosen = load_recipe(recipe, set, input)
-    rows = make_plan(chosen, output=output or f"out/{chosen.name}", work=work, limit=limit, sample=share(sample))
+    rows = make_plan(chosen, output=output, work=work, limit=limit, sample=share(sample))
     if as_json:
         show_json({"steps": rows})
     else:
@@ -115,6 +117,6 @@ def clean(run: str, /) -> None:
     Args:
         run: folder that `gristmill run` wrote.
     """
-    from gristmill.pipeline.run import clean as drop
+    from gristmill.pipeline.run_folder import clean as drop
 
     print(f"{drop(run):,} bytes freed")

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from gristmill.pipeline.errors import UserError
 from gristmill.stages.registry import STAGES
 
 stage_app = App(
@@ -53,21 +52,16 @@ def _command(cls: type[Any]) -> Callable[..., None]:
         workers: int | None = None,
         scheduler: str | None = None,
     ) -> None:
-        from pydantic import ValidationError
-
         from gristmill.pipeline.inspect import print_funnel
         from gristmill.pipeline.overrides import default_label
-        from gristmill.pipeline.run import run_stage
+        from gristmill.pipeline.runs import run_stage
 
         read = {"format": format, "text_column": text_column, "id": "column" if id_column else None, "id_column": id_column}
         stage = settings if settings is not None else cls()
         if not stage.label:
             stage = stage.model_copy(update={"name": default_label(f":{cls.__name__}")})
         given = {key: value for key, value in read.items() if value is not None}
-        try:
-            result = run_stage(stage, input, output, read=given, workers=workers, scheduler=scheduler)
-        except ValidationError as error:  # the stage cannot work on documents of this kind
-            raise UserError("\n".join(mistake["msg"].removeprefix("Value error, ") for mistake in error.errors())) from error
+        result = run_stage(stage, input, output, read=given, workers=workers, scheduler=scheduler)
         print_funnel(result.folder)
 
     command.__doc__ = f"""{inspect.cleandoc(cls.__doc__ or cls.__name__)}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
+
+from fsspec.implementations.local import LocalFileSystem
 
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.errors import UserError
@@ -21,6 +25,8 @@ INFLATION = 5
 GROUPED_FORMATS = ("jsonl", "text", "parquet")
 """Formats whose small files are read together. WARC files are not: each is worth a task of its own."""
 CHECKED_AT_ONCE = 1000
+NO_DOCUMENTS = frozenset({"removed", "signals", "edits", "index", "shards", "work"})
+"""Folders of a run that hold Parquet files which are no documents."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +69,96 @@ def check_files(files: list[InputFile], settings: ReadSettings) -> None:
         raise UserError("\n".join(mistakes[:10]) + more)
 
 
-def plan_units(source: str, settings: ReadSettings, partition_bytes: int, runner: Runner) -> tuple[list[Unit], list[InputFile]]:
-    """Find a source's files and cut them into units, in address order.
+def find_files(sources: Mapping[str, Any], outside: Sequence[Storage]) -> dict[str, list[InputFile]]:
+    """Find the files of each source, and make sure that each is of its source's format and read once.
+
+    What lies in the run's own folders is left out: published Parquet files are no input of the run that wrote them.
+
+    Args:
+        sources: of a recipe.
+        outside: the run folder, and the folder of its finished steps.
 
     Raises:
-        UserError: a file is missing, or not of the recipe's format.
+        UserError: a file is missing, not of the recipe's format, or read twice; all mistakes are told at once.
     """
-    files = list_files(settings.paths, settings)
-    check_files(files, settings)
+    found: dict[str, list[InputFile]] = {}
+    mistakes: list[str] = []
+    for name, source in sources.items():
+        try:
+            found[name] = _files_of(source.read, outside)
+            check_files(found[name], source.read)
+        except UserError as error:
+            mistakes.append(f"source {name}: {error}" if len(sources) > 1 else str(error))
+    readers: dict[tuple[str, str], str] = {}
+    for name, files in found.items():
+        for file in files:
+            first = readers.setdefault((str(file.fs.protocol), _real(file)), name)
+            if first != name:
+                mistakes.append(f"{file.path} is read by source {first} and by source {name}; give each file to one source")
+    if mistakes:
+        more = f"\n... and {len(mistakes) - 10:,} more" if len(mistakes) > 10 else ""
+        raise UserError("\n".join(mistakes[:10]) + more)
+    return found
+
+
+def _files_of(settings: ReadSettings, outside: Sequence[Storage]) -> list[InputFile]:
+    for path in settings.paths:
+        if not path.strip():
+            raise UserError("read.paths: holds an empty path; give a file, a folder or a pattern")
+    listed = list_files(settings.paths, settings)
+    files = [file for file in listed if not any(_lies_in(file, folder) for folder in outside)]
+    if not files:
+        raise UserError(
+            f"{', '.join(settings.paths)}: lies in the run folder {outside[0].url}, which this run would replace; "
+            "choose another --output"
+        )
+    _refuse_other_runs(files)
+    _refuse_twice(files)
+    return files
+
+
+def _real(file: InputFile) -> str:
+    """A file's path, that of what it points to where it is a link."""
+    return os.path.realpath(file.path) if isinstance(file.fs, LocalFileSystem) else file.path
+
+
+def _lies_in(file: InputFile, folder: Storage) -> bool:
+    if type(file.fs) is not type(folder.fs):
+        return False
+    root = os.path.realpath(folder.path()) if folder.local else folder.path()
+    return _real(file).startswith(f"{root.rstrip('/')}/")
+
+
+def _refuse_twice(files: Sequence[InputFile]) -> None:
+    """Raise where two names lead to one file (links do)."""
+    seen: dict[str, InputFile] = {}
+    for file in files:
+        other = seen.setdefault(_real(file), file)
+        if other is not file:
+            raise UserError(f"{file.path} and {other.path} are one file; its records would be read twice: leave one out")
+
+
+def _refuse_other_runs(files: Sequence[InputFile]) -> None:
+    """Raise where a Parquet file is what a run wrote beside its documents: its ledger, its signals, its index."""
+    known: dict[str, bool] = {}
+    for file in files:
+        parts = file.path.split("/")
+        for place, part in enumerate(parts[:-1]):
+            if part not in NO_DOCUMENTS or not file.path.endswith(".parquet"):
+                continue
+            run = "/".join(parts[:place])
+            if run not in known:
+                known[run] = file.fs.exists(f"{run}/run.json") and file.fs.exists(f"{run}/removed")
+            if known[run]:
+                raise UserError(
+                    f"{file.path} belongs to the run in {run} and holds none of its documents; give {run}/documents instead"
+                )
+
+
+def plan_units(
+    source: str, settings: ReadSettings, partition_bytes: int, runner: Runner, files: Sequence[InputFile]
+) -> list[Unit]:
+    """Cut a source's files into units, in address order."""
     big = [file for file in files if _content_bytes(file) > partition_bytes]
     tasks = [
         Task(
@@ -107,7 +195,7 @@ def plan_units(source: str, settings: ReadSettings, partition_bytes: int, runner
         else:
             group.append(file)
     units += _grouped(source, group)
-    return units, files
+    return units
 
 
 def _grouped(source: str, files: list[InputFile]) -> list[Unit]:

@@ -9,10 +9,11 @@ from typing import Any
 
 from gristmill.pipeline.cluster import InProcess
 from gristmill.pipeline.driver import Driver, Options, across_steps, segments
-from gristmill.pipeline.inputs import COMPRESSED, INFLATION, Unit, plan_units
+from gristmill.pipeline.inputs import COMPRESSED, INFLATION, Unit, find_files, plan_units
 from gristmill.pipeline.passes import READ, read_pass
 from gristmill.pipeline.progress import Progress
 from gristmill.pipeline.recipe import Recipe
+from gristmill.pipeline.run_folder import WORK, check_folder, storage_at
 from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.setup_check import try_stages
 from gristmill.pipeline.steps import StepStore
@@ -43,8 +44,10 @@ def plan(
         UserError: something about the recipe or its inputs is wrong.
         StageUnavailable: a stage cannot work here.
     """
-    folder = Storage(os.fspath(output) if output is not None else f"out/{recipe.name}")
-    kept = Storage(os.fspath(work)) if work is not None else Storage(f"{folder.url.rstrip('/')}/work")
+    folder = storage_at(output if output is not None else f"out/{recipe.name}", "output")
+    check_folder(folder, recipe)
+    kept = storage_at(work, "work") if work is not None else Storage(f"{folder.url.rstrip('/')}/{WORK}")
+    files = find_files(recipe.sources, [folder, kept])
     try_stages([*(stage for source in recipe.sources.values() for stage in source.stages), *recipe.stages])
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="gristmill-plan-") as scratch, Progress(quiet=True) as progress:
@@ -52,7 +55,7 @@ def plan(
         driver = Driver(recipe, runner, Options(limit, sample))
         finished = StepStore(kept)
         for name, source in recipe.sources.items():
-            units, _ = plan_units(name, source.read, recipe.partition_bytes, runner)
+            units = plan_units(name, source.read, recipe.partition_bytes, runner, files[name])
             first, *later = segments(source.stages) or [()]
             tasks = [driver.read_task(name, unit, first, limit) for unit in units]
             sizes = [_unit_bytes(unit) for unit in units]

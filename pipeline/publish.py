@@ -1,4 +1,4 @@
-"""Publication: the outcome of a run is written into its folder, and files of an earlier one are taken away."""
+"""Publication: the outcome of a run as files in its work folder, which `run_folder.publish` puts in place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from gristmill.pipeline.publish_tasks import spread
 from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.state import RunState
 from gristmill.pipeline.steps import Manifest, Task, step_key
-from gristmill.pipeline.storage import Storage, place
 
 FILE_ROWS = 500_000
 """Rows of a published file of ledger rows or signals."""
@@ -29,7 +28,7 @@ FOLDERS = ("documents", "removed", "signals", "edits", "index", "shards")
 
 @dataclass
 class Publication:
-    """Writes what a run publishes into its work folder first; `install` puts it in place."""
+    """Writes what a run publishes into its work folder."""
 
     runner: Runner
     state: RunState
@@ -153,14 +152,3 @@ class Publication:
                 publish_tasks.publish_edits, rows, TEXT_FILE_ROWS, f"edits/{self.state.labels.index(stage):02d}-{stage}-"
             )
         ]
-
-    def install(self, folder: Storage) -> dict[str, dict[str, Any]]:
-        """Put the files in place and take away what an earlier run published; returns name -> size and sha256."""
-        final = {one["name"]: one for one in sorted(self.files, key=lambda one: str(one["name"]))}
-        for name, one in final.items():
-            place(self.runner.work, one["file"], folder, name)
-        for known in FOLDERS:
-            for name in folder.find(known):
-                if name not in final:
-                    folder.delete(name)
-        return {name: {"size": one["size"], "sha256": one["sha256"]} for name, one in final.items()}

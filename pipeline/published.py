@@ -57,11 +57,17 @@ class PublishedRun:
     def facts(self) -> dict[str, Any]:
         """`run.json`."""
         try:
-            return self._read_json("run.json")
+            facts = self._read_json("run.json")
         except FileNotFoundError:
             missing = not self.storage.exists()
             what = "no such folder" if missing else "holds no run.json, so it is not the folder of a run"
             raise UserError(f"{self.folder}: {what}; give a folder that `gristmill run --output` wrote") from None
+        if facts.get("status") == "publishing":
+            raise UserError(
+                f"{self.folder}: a run is being published there, or was stopped while it was; "
+                "give the same `gristmill run` command again, it completes it"
+            )
+        return facts
 
     @cached_property
     def funnel(self) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Gt
@@ -13,6 +15,7 @@ from gristmill.pipeline.readers.reader import ReadSettings
 from gristmill.pipeline.recipe_errors import Problem, shown_path
 from gristmill.pipeline.yaml_lines import Loc
 from gristmill.stages.deduplicator import Deduplicator
+from gristmill.stages.filter import Filter
 from gristmill.stages.registry import STAGES
 from gristmill.stages.settings import Settings
 from gristmill.stages.stage import Stage
@@ -193,7 +196,9 @@ def arrangement_problems(read: Read, across: Sequence[Stage]) -> Iterator[Proble
                 )
         if format_ is not None:
             problems += _text_problems(format_, stages, loc, bool(across))
+        problems += _impossible_rules(stages, loc)
     _labels(across, ("stages",), taken, problems)
+    problems += _impossible_rules(across, ("stages",))
     for index, stage in enumerate(across):
         if stage.needs == "html":
             problems.append(
@@ -240,6 +245,38 @@ def _labels(stages: Sequence[Stage], loc: Loc, taken: Mapping[str, str], problem
         else:
             places[label] = shown_path(here)
     return places
+
+
+def _impossible_rules(stages: Sequence[Stage], loc: Loc) -> Iterator[Problem]:
+    """Find filters whose own rules leave nothing that could be kept, and thresholds that are no numbers."""
+    for index, stage in enumerate(stages):
+        if not isinstance(stage, Filter):
+            continue
+        try:
+            rules = stage.active_rules()
+        except (AttributeError, NotImplementedError):  # of settings that could not be read; of a stage that is not finished
+            continue
+        for rule in rules:
+            if rule.threshold is not None and math.isnan(rule.threshold):
+                yield Problem((*loc, index), f"the threshold of {rule.name} is nan; should be a number")
+        for low, high in combinations(rules, 2):
+            if low.signal != high.signal or low.switch_items != high.switch_items:
+                continue
+            if high.at_least is not None or high.above is not None:
+                low, high = high, low
+            least, most = (low.at_least, low.above), (high.at_most, high.below)
+            floor = least[0] if least[0] is not None else least[1]
+            ceiling = most[0] if most[0] is not None else most[1]
+            if (
+                floor is not None
+                and ceiling is not None
+                and (floor > ceiling or (floor == ceiling and (least[1], most[1]) != (None, None)))
+            ):
+                yield Problem(
+                    (*loc, index),
+                    f"no document can pass both {low.name} ({low.signal} {floor:g} or more) and "
+                    f"{high.name} ({high.signal} {ceiling:g} or less); move one threshold",
+                )
 
 
 def _text_problems(format_: str, stages: Sequence[Stage], loc: Loc, text_wanted: bool) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.overrides import apply_inputs, apply_set, default_label, stage_lists
-from gristmill.pipeline.recipe import Recipe, SourceRead, arrangement_problems, name_problems
+from gristmill.pipeline.recipe import Recipe, SourceRead, arrangement_problems, name_problems, resolved, stage_entry
 from gristmill.pipeline.recipe_errors import Problem, nearest_first, raise_problems, shown, shown_path, validation_problems
 from gristmill.pipeline.yaml_lines import Loc, YamlFile, parse_yaml, read_yaml
 from gristmill.stages.registry import STAGES, stage_class
@@ -93,16 +93,59 @@ def load(name_or_path: str, sets: Sequence[str], inputs: Sequence[str], paths_re
         return f"{where}: {shown_path(loc)}" if loc else where
 
     recipe = parse_recipe(data, place, _twice(file))
-    if paths_required and (without := [name for name, source in recipe.sources.items() if not source.read.paths]):
-        flags = " ".join("PATH..." if len(recipe.sources) == 1 else f"{name}=PATH..." for name in without)
-        raise UserError(f"{file.name}: source {', '.join(without)} names no paths; give --input {flags}, or set read.paths")
+    if paths_required:
+        _require_paths(recipe, file.name)
     return recipe
+
+
+def as_recipe(
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str], sets: Sequence[str] = (), inputs: Sequence[str] = ()
+) -> Recipe:
+    """What a user of the library gives as a recipe.
+
+    Args:
+        recipe: a recipe, a file, the name of a shipped recipe, or a mapping in the form of a recipe file.
+        sets: changes, each `PATH=VALUE`.
+        inputs: paths that replace those of the only source, or `NAME=PATH` for a named one.
+
+    Raises:
+        UserError: it cannot be read, is no valid recipe, or a source has no paths; the message lists all mistakes.
+    """
+    if isinstance(recipe, str | os.PathLike):
+        return load(os.fspath(recipe), sets, inputs, paths_required=True)
+    if not isinstance(recipe, Recipe | Mapping):
+        raise UserError(f"a recipe is a name, a file, a mapping or a Recipe, not {shown(recipe)}")
+    if isinstance(recipe, Recipe) and not sets and not inputs:
+        checked = recipe
+    else:
+        data = resolved(recipe) if isinstance(recipe, Recipe) else _plain(recipe)
+        apply_inputs(data, inputs)
+        for assignment in sets:
+            apply_set(data, assignment, Recipe.model_fields)
+        checked = parse_recipe(data, lambda loc: f"recipe: {shown_path(loc)}" if loc else "recipe")
+    _require_paths(checked, f"recipe {checked.name}")
+    return checked
+
+
+def _plain(value: Any) -> Any:
+    """A copy of mappings and lists that may be changed, with stages as they stand in a file."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return stage_entry(value) if isinstance(value, Stage) else value
+
+
+def _require_paths(recipe: Recipe, name: str) -> None:
+    if without := [source for source, settings in recipe.sources.items() if not settings.read.paths]:
+        flags = " ".join("PATH..." if len(recipe.sources) == 1 else f"{source}=PATH..." for source in without)
+        raise UserError(f"{name}: source {', '.join(without)} names no paths; give --input {flags}, or set read.paths")
 
 
 def is_shipped(name_or_path: str) -> bool:
     """Whether a name means a shipped recipe, and no file: it has neither a folder nor the ending of one."""
     looks_like_a_file = name_or_path.endswith((".yaml", ".yml", ".json")) or os.path.basename(name_or_path) != name_or_path
-    return not looks_like_a_file and (name_or_path in shipped_recipes() or not os.path.isfile(name_or_path))
+    return not looks_like_a_file and (name_or_path in shipped_recipes() or not os.path.exists(name_or_path))
 
 
 def parse_recipe(data: Mapping[str, Any], place: Callable[[Loc], str], problems: Sequence[Problem] = ()) -> Recipe:
@@ -216,7 +259,7 @@ def find_stage(name: str) -> type[Stage]:
     except KeyError:
         known = nearest_first(name, STAGES)
         raise UserError(f"unknown stage {name}; stages are {known}, or module:Class of your own") from None
-    except (ImportError, TypeError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         if name in STAGES:
             raise
         raise UserError(f"stage {name} cannot be used: {error}; it should be the module:Class of a Stage") from None

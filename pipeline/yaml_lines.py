@@ -78,6 +78,10 @@ def parse_yaml(text: str, name: str) -> YamlFile:
         raise UserError(f"{place}: is no valid YAML: {what}; check indentation, colons and quotes there") from None
     except (YAMLError, ValueError) as error:
         raise UserError(f"{name}: is no valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(
+            f"{name}: nests mappings and lists deeper than can be read; a recipe needs less than ten levels"
+        ) from None
     file = YamlFile(name, data, {(): 1})
     if node is not None:
         _note_lines(file, node, (), [])

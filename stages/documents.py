@@ -41,6 +41,27 @@ class Batch:
         self.table = table
         self._signals: dict[tuple[str, tuple[tuple[str, Any], ...]], np.ndarray] = {}
 
+    @classmethod
+    def of(cls, table: pa.Table) -> Batch:
+        """A batch of any table with a column `text`; the other columns of documents are null where it lacks them.
+
+        Raises:
+            ValueError: there is no column `text`, or one of the columns holds something else than documents have there.
+        """
+        if "text" not in table.column_names:
+            raise ValueError(f"the table has no column text; it has {', '.join(table.column_names) or 'none'}")
+        columns = {}
+        for column in DOCUMENTS:
+            if column.name not in table.column_names:
+                columns[column.name] = pa.nulls(table.num_rows, column.type)
+                continue
+            try:
+                columns[column.name] = table[column.name].cast(column.type)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                found = table.schema.field(column.name).type
+                raise ValueError(f"column {column.name} is of type {found}, not {column.type}: {error}") from None
+        return cls(pa.table(columns))
+
     def __len__(self) -> int:
         return int(self.table.num_rows)
 

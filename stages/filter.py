@@ -10,6 +10,7 @@ from gristmill.stages.stage import Stage
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
     from gristmill.stages.documents import Batch
 
@@ -126,10 +127,20 @@ class Filter(Stage):
         """The rules whose bound is set."""
         return [rule for rule in self.rules() if rule.threshold is not None]
 
-    def judge(self, batch: Batch) -> Verdict:
-        """Measure the batch and hold every rule against it."""
+    def judge(self, documents: Batch | pa.Table) -> Verdict:
+        """Measure the documents and hold every rule against them.
+
+        Args:
+            documents: a batch, or any table with a column `text` (`url` for what looks at URLs).
+
+        Raises:
+            ValueError: the table has no such column.
+        """
         import numpy as np
 
+        from gristmill.stages.documents import Batch
+
+        batch = documents if isinstance(documents, Batch) else Batch.of(documents)
         rules = self.active_rules()
         signals = self.measure(batch)
         values = [signals[rule.signal] for rule in rules]

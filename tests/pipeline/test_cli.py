@@ -169,7 +169,7 @@ def test_how_a_run_ends_is_its_exit_status(raised, status, told, monkeypatch, ca
     def run(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr("gristmill.pipeline.run.run", run)
+    monkeypatch.setattr("gristmill.pipeline.runs.run", run)
     assert cli.exit_status(["run", "demo", "--input", "x.warc.gz"]) == status
     assert capsys.readouterr().err == told
 
@@ -179,7 +179,7 @@ def test_anything_else_keeps_its_traceback(raised, monkeypatch):
     def run(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr("gristmill.pipeline.run.run", run)
+    monkeypatch.setattr("gristmill.pipeline.runs.run", run)
     with pytest.raises(type(raised)):
         cli.exit_status(["run", "demo", "--input", "x.warc.gz"])
 
@@ -191,7 +191,7 @@ def test_run_is_given_what_the_flags_say(monkeypatch):
         given.update(how, recipe=recipe)
         raise GuardrailStop
 
-    monkeypatch.setattr("gristmill.pipeline.run.run", run)
+    monkeypatch.setattr("gristmill.pipeline.runs.run", run)
     changed = ["--input", "a.warc.gz", "b.warc.gz", "--set", "seed=4", "language.keep={de: 0.5}"]
     how = ["--sample", "1%", "--limit", "9", "--workers", "2", "--work", "w", "--verify", "--keep-going"]
     assert cli.exit_status(["run", "demo", *changed, *how]) == 3
@@ -233,7 +233,7 @@ def test_a_stage_that_needs_text_is_refused_over_pages(jsonl, capsys):
     Path("in.warc.gz").write_bytes(b"")
     assert cli.exit_status(["stage", "gopher_quality", "in.warc.gz", "out", "--workers", "0"]) == 2
     assert capsys.readouterr().err == (
-        "sources.input.stages[0]: gopher_quality needs text, and warc documents have none yet; put extract before it\n"
+        "in.warc.gz: gopher_quality needs text, and warc documents have none yet; put extract before it\n"
     )
 
 

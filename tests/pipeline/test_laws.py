@@ -16,7 +16,7 @@ from warcio.exceptions import ArchiveLoadFailed
 
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.recipe import Recipe, load_recipe
-from gristmill.pipeline.run import RunResult, run
+from gristmill.pipeline.runs import RunResult, run
 
 PAGES = [
     "CC-MAIN-20200808-excerpt.warc.gz",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from gristmill.pipeline.recipe import recipe_from_resolved
-from gristmill.pipeline.run import run
+from gristmill.pipeline.runs import run
 
 
 @pytest.fixture(scope="module")

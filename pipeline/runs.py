@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from gristmill.pipeline.cluster import Cluster, DaskCluster, InProcess
 from gristmill.pipeline.driver import Driver, Options, stage_labels
 from gristmill.pipeline.errors import UserError
-from gristmill.pipeline.inputs import plan_units
-from gristmill.pipeline.lock import RunLock
+from gristmill.pipeline.inputs import find_files, plan_units
 from gristmill.pipeline.passes import READ
 from gristmill.pipeline.progress import Progress
-from gristmill.pipeline.recipe import Recipe, Source, resolved
+from gristmill.pipeline.readers.inputs import InputFile
+from gristmill.pipeline.recipe import Guardrails, Recipe, Source, SourceRead, resolved
+from gristmill.pipeline.recipe_file import as_recipe
+from gristmill.pipeline.run_folder import RUN, WORK, check_folder, publish, published, storage_at, taken
 from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.setup_check import set_up_stages
 from gristmill.pipeline.steps import StepStore
@@ -24,9 +28,6 @@ from gristmill.pipeline.storage import Storage
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
-
-WORK = "work"
-RUN = "run.json"
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class RunResult:
 
 
 def run(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
     *,
+    input: Sequence[str] = (),
+    set: Sequence[str] = (),
     output: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -58,8 +61,13 @@ def run(
 ) -> RunResult:
     """Carry out a recipe into a folder; what an earlier run of it left there is reused where it still holds.
 
+    Example: `gristmill.pipeline.run("refinedweb-lite", input=["crawl/*.warc.gz"], output="out/web")`. A script that leaves
+    `workers` to be chosen calls it under `if __name__ == "__main__":`, since the worker processes import the script.
+
     Args:
-        recipe: what to do.
+        recipe: what to do: a recipe, a file, the name of a shipped recipe, or a mapping in the form of a file.
+        input: paths that replace those of the recipe's only source; `NAME=PATH` begins those of a named one.
+        set: changes to the recipe, each `PATH=VALUE`.
         output: the run folder, local or remote; default `out/<recipe name>`.
         workers: processes on this machine (default: one a core); 0 works in this process.
         scheduler: address of a running Dask scheduler instead.
@@ -76,40 +84,56 @@ def run(
         StageUnavailable: a stage cannot work here.
         GuardrailStop: a stage removed more than its guardrail allows.
     """
-    folder = Storage(os.fspath(output) if output is not None else f"out/{recipe.name}")
-    previous = _check_folder(folder, recipe)
-    store_at = Storage(os.fspath(work)) if work is not None else Storage(f"{folder.url.rstrip('/')}/{WORK}")
-    with _locked(folder, previous is None), Progress(quiet=quiet) as progress:
+    _check_options(workers, scheduler, cluster, limit, sample)
+    recipe = as_recipe(recipe, set, input)
+    folder = storage_at(output if output is not None else f"out/{recipe.name}", "output")
+    previous = check_folder(folder, recipe)
+    kept = storage_at(work, "work") if work is not None else Storage(f"{folder.url.rstrip('/')}/{WORK}")
+    files = find_files(recipe.sources, [folder, kept])
+    facts = _facts(recipe, limit, sample, files)
+    # what was published before stays as it is, facts and all, until the new outcome takes its place
+    first = not published(previous)
+    with taken(folder), Progress(quiet=quiet) as progress:
         with _cluster(workers, scheduler, cluster) as place:
-            runner = Runner(place, store_at, StepStore(store_at, verify), progress)
-            facts = _facts(recipe, limit, sample)
+            runner = Runner(place, kept, StepStore(kept, verify), progress)
             set_up_stages(place, _stages(recipe))
-            driver = Driver(recipe, runner, Options(limit, sample, not keep_going))
-            units = {}
-            for name, source in recipe.sources.items():
-                units[name], files = plan_units(name, source.read, recipe.partition_bytes, runner)
-                facts["inputs"] += [
-                    {"source": name, "file": file.file, "path": file.path, "size": file.size, "fingerprint": file.fingerprint}
-                    for file in files
-                ]
+            units = {
+                name: plan_units(name, source.read, recipe.partition_bytes, runner, files[name])
+                for name, source in recipe.sources.items()
+            }
             # only now: whatever is wrong with stages or inputs leaves the folder as it was
-            folder.put_json(RUN, facts | {"status": "running"} | _published_before(previous))
+            if first:
+                folder.put_json(RUN, facts | {"status": "running"})
+            driver = Driver(recipe, runner, Options(limit, sample, not keep_going))
             try:
                 publication = driver.run(units)
             except BaseException:
-                # what was published before stays as it is, and so do its facts
-                done_before = previous is not None and previous.get("status") == "done"
-                folder.put_json(RUN, previous if done_before else facts | {"status": "stopped"})
+                if first:
+                    folder.put_json(RUN, facts | {"status": "stopped"})
                 raise
-        state = driver.state
-        folder.put_json(RUN, facts | {"status": "publishing"})
-        facts["final"] = publication.install(folder)
-        facts |= {"other_records": state.other_totals(), "unreadable_gaps": state.gaps, "status": "done"}
-        funnel = state.funnel()
-        folder.put_json("funnel.json", funnel)
-        folder.put_json(RUN, facts)
-        _write_report(folder)
+        state, funnel = driver.state, driver.state.funnel()
+        facts |= {"other_records": state.other_totals(), "unreadable_gaps": state.gaps}
+        publish(folder, kept, publication.files, facts, funnel)
         return RunResult(folder.url, funnel, runner.computed, runner.reused)
+
+
+def _check_options(
+    workers: int | None, scheduler: str | None, cluster: str | None, limit: int | None, sample: float | None
+) -> None:
+    """Raise where a run is asked for what cannot be."""
+    if workers is not None and workers < 0:
+        raise UserError(f"--workers {workers}: should be a number of processes; 0 works in this process, without any")
+    if scheduler is not None and (cluster is not None or workers is not None):
+        other = "--cluster" if cluster is not None else "--workers"
+        raise UserError(f"--scheduler and {other}: a running scheduler has workers of its own; give one of the two")
+    if scheduler is not None and "://" not in scheduler and not scheduler.rpartition(":")[2].isdigit():
+        raise UserError(f"--scheduler {scheduler}: should be the address of a running Dask scheduler, tcp://host:port")
+    if workers == 0 and cluster is not None:
+        raise UserError("--cluster and --workers 0: a cluster has workers; leave one of the two out")
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit {limit}: reads nothing; give 1 or more documents of each source")
+    if sample is not None and not 0 < sample <= 1:
+        raise UserError(f"--sample {sample}: should be a share of the documents above 0, at most 1")
 
 
 def run_stage(
@@ -132,18 +156,32 @@ def run_stage(
         workers: processes on this machine; 0 works in this process.
         scheduler: address of a running Dask scheduler instead.
         quiet: show no progress.
-    """
-    from gristmill.pipeline.readers.reader import ReadSettings
 
+    Raises:
+        UserError: something about the settings, the input or the folder is wrong.
+    """
     settings = dict(read or {})
-    settings.setdefault("format", _format_of(input))
+    if "format" not in settings:
+        settings["format"] = _format_of(input)
     settings["paths"] = [_documents_of(input)]
     if settings["format"] == "parquet":
         settings.setdefault("id", "column")
-    across = [stage] if isinstance(stage, Deduplicator) else []
-    source = Source(read=ReadSettings(**settings), stages=[] if across else [stage])
-    recipe = Recipe(name=f"stage-{stage.label}", sources={"input": source}, stages=across, guardrails={"enabled": False})
+    across: list[Stage] = [stage] if isinstance(stage, Deduplicator) else []
+    try:
+        source = Source(read=SourceRead(**settings), stages=[] if across else [stage])
+        off = Guardrails(enabled=False)
+        recipe = Recipe(name=f"stage-{stage.label}", sources={"input": source}, stages=across, guardrails=off)
+    except ValidationError as error:  # the stage cannot work on documents of this kind, or is called something odd
+        raise UserError("\n".join(_of_a_single_stage(dict(found), input) for found in error.errors())) from None
     return run(recipe, output=output, workers=workers, scheduler=scheduler, quiet=quiet)
+
+
+def _of_a_single_stage(found: dict[str, Any], input: str) -> str:
+    """A mistake in the recipe that `run_stage` makes, for those who wrote no recipe."""
+    said = str(found["msg"]).removeprefix("Value error, ")
+    if found["loc"] == ("name",):
+        return f"--name {str(found['input']).removeprefix('stage-')}: names a folder; use letters, digits, - and _ only"
+    return f"{input}: {re.sub(r'^(sources[.]input[.])?stages[[]0[]]: ', '', said)}"
 
 
 def _documents_of(path: str) -> str:
@@ -163,6 +201,8 @@ ENDINGS = {
 
 def _format_of(path: str) -> str:
     folder = Storage(_documents_of(path))
+    if not path.strip() or not folder.exists():
+        raise UserError(f"{path or 'INPUT'} does not exist; give a file, a folder of documents or a run folder")
     names = folder.find() if folder.fs.isdir(folder.path()) else [path]
     for name in names:
         for kind, endings in ENDINGS.items():
@@ -196,60 +236,7 @@ def _compile_kernels() -> None:
     compile_all()
 
 
-def _check_folder(folder: Storage, recipe: Recipe) -> dict[str, Any] | None:
-    """The facts of the run that is in the folder, None where there is nothing.
-
-    Raises:
-        UserError: the folder is no run, or a run of another recipe or of other sources.
-    """
-    if not folder.exists():
-        return None
-    if not folder.fs.isdir(folder.path()):
-        raise UserError(f"{folder.url}: is a file; choose a folder with --output")
-    if not folder.exists(RUN):
-        held = [name for name in folder.find() if not name.startswith((f"{WORK}/", "lock.json"))]
-        if held:
-            raise UserError(
-                f"{folder.url}: holds {len(held):,} files ({held[0]}, ...) but no run.json, so it is no run; choose another --output"
-            )
-        return None
-    try:
-        facts: dict[str, Any] = folder.get_json(RUN)
-        name, sources = facts["recipe"]["name"], list(facts["recipe"]["sources"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder.url}/{RUN}: is not readable as a run ({error}); choose another --output") from error
-    if name != recipe.name:
-        raise UserError(f"{folder.url} holds a run of recipe {name}, this one is {recipe.name}; choose another --output")
-    if set(sources) != set(recipe.sources):
-        raise UserError(
-            f"{folder.url} holds a run of sources {', '.join(sources)}, this one has {', '.join(recipe.sources)}; choose another --output"
-        )
-    return facts
-
-
-@contextmanager
-def _locked(folder: Storage, new: bool) -> Iterator[None]:
-    folder.make_folder()
-    try:
-        with RunLock(folder):
-            yield
-    finally:
-        if new and folder.local and not folder.exists(RUN):
-            _remove_if_empty(folder)
-
-
-def _remove_if_empty(folder: Storage) -> None:
-    """Leave nothing behind of a run that never began."""
-    if not [name for name in folder.find() if not name.startswith(f"{WORK}/")]:
-        shutil.rmtree(folder.path(), ignore_errors=True)
-
-
-def _published_before(previous: dict[str, Any] | None) -> dict[str, Any]:
-    """What stays published while a run goes on in the folder of an earlier one."""
-    return {"final": previous["final"]} if previous and "final" in previous else {}
-
-
-def _facts(recipe: Recipe, limit: int | None, sample: float | None) -> dict[str, Any]:
+def _facts(recipe: Recipe, limit: int | None, sample: float | None, files: Mapping[str, list[InputFile]]) -> dict[str, Any]:
     from importlib.metadata import version
 
     from gristmill.pipeline.code_hash import library_versions
@@ -263,13 +250,18 @@ def _facts(recipe: Recipe, limit: int | None, sample: float | None) -> dict[str,
         "sample": sample,
         "versions": library_versions((*libraries, "pyarrow", "numpy", "numba", "dask", "tokenizers")),
         "stages": _stage_facts(recipe),
-        "inputs": [],
+        "started_in": os.getcwd(),
+        "inputs": [
+            {"source": name, "file": file.file, "path": file.path, "size": file.size, "fingerprint": file.fingerprint}
+            for name, found in files.items()
+            for file in found
+        ],
     }
 
 
 def _stage_facts(recipe: Recipe) -> list[dict[str, Any]]:
     """The stages in order; one that sources have with other rules stands once for each of them."""
-    facts = [{"label": READ, "kind": READ, "sources": list(recipe.sources), "corpus": False, "rules": []}]
+    facts: list[dict[str, Any]] = [{"label": READ, "kind": READ, "sources": list(recipe.sources), "corpus": False, "rules": []}]
     pairs: list[tuple[list[str], Sequence[Stage]]] = [([name], source.stages) for name, source in recipe.sources.items()]
     pairs.append((list(recipe.sources), recipe.stages))
     for names, stages in pairs:
@@ -287,31 +279,9 @@ def _stage_facts(recipe: Recipe) -> list[dict[str, Any]]:
 def _rules(stage: Stage) -> list[dict[str, Any]]:
     if not isinstance(stage, Filter):
         return []
-    bounds: Callable[[Any], str] = lambda rule: next(
-        name for name in ("at_least", "at_most", "above", "below") if getattr(rule, name) is not None
-    )  # noqa: E731
     return [
-        {"rule": rule.name, "signal": rule.signal, "bound": bounds(rule), "threshold": rule.threshold}
+        {"rule": rule.name, "signal": rule.signal, "bound": bound, "threshold": rule.threshold}
         for rule in stage.active_rules()
+        for bound in ("at_least", "at_most", "above", "below")
+        if getattr(rule, bound) is not None
     ]
-
-
-def _write_report(folder: Storage) -> None:
-    from gristmill.pipeline.report import write_report
-
-    write_report(folder.fs, folder.path())
-
-
-def clean(folder: str | os.PathLike[str]) -> int:
-    """Remove the finished steps that a run keeps for its next time; returns the bytes freed.
-
-    Raises:
-        UserError: the folder is no run.
-    """
-    storage = Storage(os.fspath(folder))
-    if not storage.exists(RUN):
-        raise UserError(f"{storage.url}: holds no run.json, so it is no run; give a folder that gristmill run wrote")
-    with RunLock(storage):
-        freed = sum(storage.size(name) or 0 for name in storage.find(WORK))
-        storage.delete(WORK)
-    return freed
