@@ -12,17 +12,20 @@ from gristmill.pipeline.cli_shared import AsJson, Sets, show_json
 def funnel(run: str, /, *, by: Literal["stage", "source", "rule"] = "stage", as_json: AsJson = False) -> None:
     """Show how many documents each stage kept, and what removed the rest.
 
+    A document is removed by the first rule that it fails. By rule, and where the run stored signals, `alone` says how many of
+    the documents that came to the stage fail the rule, whatever the stage's other rules say; `only`, how many fail no other.
+
     Example: gristmill funnel out/web --by rule
 
     Args:
         run: folder that `gristmill run` wrote.
         by: what a row stands for.
-        as_json: print JSON: rows of stage and source, as in funnel.json.
+        as_json: print JSON: rows of stage and source, as in funnel.json; by rule also with `alone` and `only`.
     """
     from gristmill.pipeline import inspect
 
     if as_json:
-        show_json(inspect.funnel(run))
+        show_json(inspect.funnel(run, by))
     else:
         inspect.print_funnel(run, by)
 

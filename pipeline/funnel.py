@@ -10,6 +10,8 @@ from gristmill.pipeline.published import PublishedRun, RunFolder
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from gristmill.pipeline.rule_counts import RuleCounts
+
 By = Literal["stage", "source", "rule"]
 
 _TOP_RULES = 4
@@ -17,13 +19,24 @@ _NARROW = 130
 """Columns below which the rules are listed under the table instead of in it."""
 
 
-def funnel(run: RunFolder) -> dict[str, Any]:
+def funnel(run: RunFolder, by: By = "stage") -> dict[str, Any]:
     """The run's funnel, `{"rows": [...]}`, one row a stage and source.
+
+    Args:
+        run: folder that `gristmill run` wrote.
+        by: with `rule`, rows of filters whose signals are stored also have `alone` and `only`, documents by rule, as
+            `rule_counts` has them; this reads the signals.
 
     Raises:
         UserError: the folder holds no finished run.
     """
-    return PublishedRun(run).funnel
+    published = PublishedRun(run)
+    if by != "rule":
+        return published.funnel
+    from gristmill.pipeline.rule_counts import rule_counts
+
+    counts = rule_counts(published)
+    return {**published.funnel, "rows": [row | counts.get((row["stage"], row["source"]), {}) for row in published.rows]}
 
 
 def by_stage(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -63,14 +76,36 @@ def by_source(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(sources.values())
 
 
-def by_rule(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a stage and rule that removed something: `stage`, `rule`, `removed`, `in` (of the stage), `read`."""
-    return [
-        {"stage": stage["stage"], "rule": rule, "removed": removed, "in": stage["in"], "read": stage["read"]}
-        for stage in by_stage(rows)
-        for rule, removed in most_first(stage["rules"])
-        if removed
-    ]
+def by_rule(rows: list[dict[str, Any]], counts: RuleCounts | None = None) -> list[dict[str, Any]]:
+    """One row a stage and rule that removed something: `stage`, `rule`, `removed`, `in` (of the stage), `read`.
+
+    With `counts` a row also has `alone` and `only`, None where they are not known; and rules that removed nothing, because
+    others before them did, stand there too.
+    """
+    found = []
+    for stage in by_stage(rows):
+        sides = {}
+        if counts is not None:
+            keys = [(row["stage"], row["source"]) for row in rows if row["stage"] == stage["stage"]]
+            sides = {side: _summed([counts[key][side] for key in keys if key in counts], len(keys)) for side in ("alone", "only")}
+        removed = dict.fromkeys(sides.get("alone") or (), 0) | stage["rules"]
+        for rule, number in most_first(removed):
+            told = {side: None if known is None else known.get(rule, 0) for side, known in sides.items()}
+            if number or told.get("alone"):
+                row = {"stage": stage["stage"], "rule": rule, "removed": number, "in": stage["in"], "read": stage["read"]}
+                found.append(row | told)
+    return found
+
+
+def _summed(sources: list[dict[str, int]], number: int) -> dict[str, int] | None:
+    """Counts by rule of all sources of a stage together; None unless those of all are known."""
+    if len(sources) < number:
+        return None
+    total: dict[str, int] = {}
+    for rules in sources:
+        for rule, documents in rules.items():
+            total[rule] = total.get(rule, 0) + documents
+    return total
 
 
 def most_first(counts: dict[str, int]) -> list[tuple[str, int]]:
@@ -90,7 +125,9 @@ def print_funnel(run: RunFolder, by: By = "stage") -> None:
     if by == "source":
         _print_sources(console, published.rows)
     elif by == "rule":
-        _print_rules(console, published.rows)
+        from gristmill.pipeline.rule_counts import rule_counts
+
+        _print_rules(console, published.rows, rule_counts(published))
     else:
         _print_stages(console, published.rows)
     console.print(summary(published), highlight=False, markup=False, soft_wrap=True)
@@ -218,12 +255,16 @@ def _print_sources(console: Console, rows: list[dict[str, Any]]) -> None:
     console.print()
 
 
-def _print_rules(console: Console, rows: list[dict[str, Any]]) -> None:
+def _print_rules(console: Console, rows: list[dict[str, Any]], counts: RuleCounts) -> None:
     from rich.markup import escape
 
-    table = table_for(console, ["stage", "rule"], ["removed", "of the stage", "of read"])
-    for row in by_rule(rows):
+    table = table_for(console, ["stage", "rule"], ["removed", "of the stage", "of read", *(("alone", "only") if counts else ())])
+    for row in by_rule(rows, counts or None):
         shares = display.percent(row["removed"], row["in"]), display.percent(row["removed"], row["read"])
-        table.add_row(escape(row["stage"]), escape(row["rule"]), display.count(row["removed"]), *shares)
+        known = [display.count(row[side]) for side in ("alone", "only") if side in row]
+        table.add_row(escape(row["stage"]), escape(row["rule"]), display.count(row["removed"]), *shares, *known)
     console.print(table)
+    if counts:
+        told = "alone: documents that came to the stage and fail the rule; only: those that fail no other rule of the stage"
+        console.print(told, style="dim", markup=False, soft_wrap=True)
     console.print()

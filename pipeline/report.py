@@ -10,6 +10,7 @@ from gristmill.pipeline import display
 from gristmill.pipeline.funnel import by_rule, by_source, by_stage
 from gristmill.pipeline.funnel_svg import funnel_svg
 from gristmill.pipeline.published import PublishedRun
+from gristmill.pipeline.rule_counts import RuleCounts, evaluates_all, rule_counts
 from gristmill.pipeline.sample import lowest, no_text
 from gristmill.pipeline.storage import Storage
 
@@ -54,13 +55,16 @@ def report_html(published: PublishedRun) -> str:
     template = environment.from_string(files("gristmill.pipeline").joinpath("report.html.jinja").read_text(encoding="utf-8"))
     rows = published.rows
     stages = by_stage(rows)
+    # reading all signals takes a while, so only where the recipe asks for every failed rule
+    counts = rule_counts(published, evaluates_all) if _evaluates_all(published) else {}
     return template.render(
         name=published.facts.get("recipe", {}).get("name", "a run"),
         tiles=_tiles(published, stages),
         svg=funnel_svg(rows),
         stages=stages,
         sources=by_source(rows),
-        removals=_removals(published, rows),
+        removals=_removals(published, rows, counts),
+        every_rule=bool(counts),
         damaged=_damaged(published),
         facts=_facts(published),
         inputs=_inputs(published),
@@ -90,12 +94,12 @@ def _plural(number: int, what: str) -> str:
     return f"{display.count(number)} {what}{'' if number == 1 else 's'}"
 
 
-def _removals(published: PublishedRun, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _removals(published: PublishedRun, rows: list[dict[str, Any]], counts: RuleCounts) -> list[dict[str, Any]]:
     """Stages that removed something, each with its rules, their bounds and their examples."""
     chosen = lowest(published, EXAMPLES, lambda stage, rule: (stage, rule))
     bounds = _bounds(published)
     stages: dict[str, dict[str, Any]] = {}
-    for rule in by_rule(rows):
+    for rule in by_rule(rows, counts):
         stage = stages.setdefault(rule["stage"], {"stage": rule["stage"], "removed": 0, "in": rule["in"], "rules": []})
         key: Hashable = (rule["stage"], rule["rule"])
         shown = [_example(row, bounds.get((rule["stage"], rule["rule"]), {})) for row in chosen.get(key, [])]
@@ -106,6 +110,14 @@ def _removals(published: PublishedRun, rows: list[dict[str, Any]]) -> list[dict[
         )
         stage["removed"] += rule["removed"]
     return list(stages.values())
+
+
+def _evaluates_all(published: PublishedRun) -> bool:
+    """Whether any filter of the recipe is asked for every failed rule."""
+    recipe = published.facts.get("recipe", {})
+    lists = [*(source.get("stages", []) for source in recipe.get("sources", {}).values()), recipe.get("stages", [])]
+    entries = (settings for stages in lists for stage in stages if isinstance(stage, dict) for settings in stage.values())
+    return any(isinstance(settings, dict) and settings.get("evaluate") == "all" for settings in entries)
 
 
 def _bounds(published: PublishedRun) -> dict[tuple[str, str], dict[str, Any]]:
