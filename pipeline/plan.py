@@ -64,7 +64,8 @@ def plan(
                     "step": ", ".join([READ, *(stage.label for stage in first)]),
                     "source": name,
                     "partitions": len(tasks),
-                    "finished": sum(finished.get(task.key) is not None for task in tasks),
+                    # under a limit each task's name hangs on what those before it have read
+                    "finished": sum(finished.get(task.key) is not None for task in tasks) if limit is None else None,
                     "input_bytes": sum(sizes),
                     "cpu_seconds": _estimate(driver, name, units, first, sum(sizes)),
                 }
@@ -95,7 +96,7 @@ def _unit_bytes(unit: Unit) -> int:
 
 
 def _estimate(driver: Driver, source: str, units: list[Unit], first: tuple[Stage, ...], input_bytes: int) -> float | None:
-    """Seconds of one core for the first pass over all units, from the first records of the first unit."""
+    """Seconds of one core for the first pass over what will be read, from the first records of the first unit."""
     if not units:
         return None
     task = driver.read_task(source, units[0], first, SAMPLE_RECORDS)
@@ -103,8 +104,11 @@ def _estimate(driver: Driver, source: str, units: list[Unit], first: tuple[Stage
     began = time.perf_counter()
     manifest = read_pass(driver.runner.work, "data/estimate", **task.arguments)
     seconds = time.perf_counter() - began
-    seen = int(manifest["counts"].get(READ, {}).get("bytes_in", 0))
-    if not seen:
+    counts = manifest["counts"].get(READ, {"in": 0, "bytes_in": 0})
+    if not counts["bytes_in"]:
         return None
     inflation = INFLATION if units[0].slices[0].path.endswith(COMPRESSED) else 1
-    return round(seconds * max(1.0, input_bytes * inflation / seen), 1)
+    times: float = input_bytes * inflation / counts["bytes_in"] * (driver.options.sample or 1.0)
+    if driver.options.limit is not None:
+        times = min(times, driver.options.limit / counts["in"])
+    return round(seconds * max(1.0, times), 1)
