@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import signal
+import sys
+import threading
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import islice
+from queue import Empty, SimpleQueue
+from types import FrameType
 from typing import Any, Protocol
+from uuid import uuid4
 
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.steps import Manifest, Task, carry_out
@@ -15,6 +25,28 @@ from gristmill.stages.stage import StageUnavailable
 
 ATTEMPTS_ALONE = 2
 """How often a task that lost its worker again and again is tried with nothing beside it."""
+FAILURES_TOLD = 3
+"""After so many tasks that kill their worker the rest is not tried any more."""
+CONNECT_SECONDS = 15
+WORKER_SECONDS = 60
+"""Longest wait for a running scheduler to have a worker."""
+QUIET_SECONDS = 30.0
+"""After so long without a worker the user is told what is being waited for."""
+MENDABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG})
+MENDABLE_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""What the system refuses and the user can mend; it needs no word on the partition at which it was noticed."""
+
+SETTINGS = {
+    # a paused worker can stall for good on memory that the allocator holds; one over the limit is restarted instead
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    # a task that lost two workers is a suspect and runs alone next; Dask's own 3 would cost two workers more
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
+    "distributed.admin.tick.limit": "30s",
+}
 
 
 class TaskFailed(Exception):
@@ -49,11 +81,10 @@ class InProcess:
         """Run tasks here, in their order."""
         for task in tasks:
             try:
-                yield task, carry_out(work, task)
-            except (UserError, StageUnavailable, OSError):
-                raise
+                manifest = carry_out(work, task)
             except Exception as error:
-                raise TaskFailed(f"{task.about}: {type(error).__name__}: {error}") from error
+                raise _explained(error, task.about) from error
+            yield task, manifest
 
     def close(self) -> None:
         """Nothing was started."""
@@ -71,65 +102,122 @@ class DaskCluster:
             cluster_file: YAML with `cluster: module:Class` and the arguments of that Dask cluster class.
 
         Raises:
-            UserError: the scheduler cannot be reached, or the cluster file is wrong.
+            UserError: the scheduler cannot be reached or has no workers, a worker has other code, or the cluster file is
+                wrong.
         """
         import dask
-        from distributed import Client
+        import distributed  # noqa: F401 - its defaults must be there before ours, or they go when ours are taken back
 
-        # a paused worker can stall for good on memory that the allocator holds; one over the limit is restarted instead
-        dask.config.set(
-            {
-                "distributed.worker.memory.target": False,
-                "distributed.worker.memory.spill": False,
-                "distributed.worker.memory.pause": False,
-                "distributed.worker.memory.terminate": 0.95,
-                "distributed.comm.timeouts.connect": "20s",
-                "distributed.admin.tick.limit": "30s",
-            }
-        )
-        logging.getLogger("distributed").setLevel(logging.ERROR)
         self._cluster: Any = None
-        if scheduler:
-            try:
-                self._client = Client(scheduler, timeout="20s", set_as_default=False)
-            except (OSError, ValueError) as error:
-                raise UserError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
-        else:
+        self._client: Any = None
+        self._named = f"--scheduler {scheduler}" if scheduler else f"--cluster {cluster_file}" if cluster_file else ""
+        self._seen: set[str] = set()
+        self._restore = _terminated_like_interrupted()
+        _quiet()
+        try:
+            # only while things are set up: the configuration is also that of whoever calls us as a library
+            with dask.config.set(SETTINGS), _interrupts_are_ours(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Port .* is already in use")
+                self._connect(workers, scheduler, cluster_file)
+            self._await_workers(patient=bool(cluster_file))
+            self._prepare()
+            self.workers = self._threads()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, workers: int | None, scheduler: str | None, cluster_file: str | None) -> None:
+        import distributed
+
+        client: Any = distributed.Client  # typed only in part
+        if scheduler is None:
             self._cluster = _from_file(cluster_file) if cluster_file else _local(workers)
-            self._client = Client(self._cluster, set_as_default=False)
-        self._client.wait_for_workers(1, timeout=120)
-        self.workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+            self._client = client(self._cluster, set_as_default=False)
+            return
+        try:
+            self._client = client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"--scheduler {scheduler}: no Dask scheduler answers there ({_short(error)}); give the address that "
+                "`dask scheduler` shows, e.g. tcp://host:8786"
+            ) from error
+
+    def _await_workers(self, patient: bool) -> None:
+        """Wait for the first worker; that of a batch system may come in an hour."""
+        started, told = time.monotonic(), False
+        while True:
+            try:
+                self._client.wait_for_workers(1, timeout=1)
+                return
+            except TimeoutError:
+                waited = time.monotonic() - started
+                if waited > WORKER_SECONDS and not patient:
+                    raise UserError(
+                        f"{self._named or 'the local cluster'}: no worker within {WORKER_SECONDS} s; start some, e.g. "
+                        "`dask worker ADDRESS --nworkers auto --nthreads 1`"
+                    ) from None
+                if waited > QUIET_SECONDS and not told:
+                    told = True
+                    _tell(f"{self._named or 'the local cluster'}: waiting for the first worker")
+
+    def _prepare(self) -> None:
+        """Make workers ready, also those that come later."""
+        from gristmill.pipeline.worker_preload import Preparation, WorkerRefused, code_of_package
+
+        own = self._named == ""
+        try:
+            self._client.register_plugin(Preparation(None if own else code_of_package()))
+        except WorkerRefused as error:
+            raise UserError(f"{self._named}: {error}") from None
+        except ImportError as error:
+            raise UserError(
+                f"{self._named}: a worker cannot load this package ({error}); install the same environment on the scheduler "
+                "and on all workers"
+            ) from error
+
+    def _threads(self) -> int:
+        threads: dict[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a function on one worker and wait for it."""
-        return self._client.submit(function, *arguments, pure=False).result()
+        from distributed import KilledWorker
+
+        try:
+            return self._client.submit(function, *arguments, pure=False).result()
+        except KilledWorker as error:
+            raise TaskFailed(f"{function.__name__}: the worker died each time") from error
 
     def carry_out(self, work: Storage, tasks: Sequence[Task]) -> Iterator[tuple[Task, Manifest]]:
-        """Run tasks, at most two a worker in flight; yields each as it ends, in any order."""
-        from distributed import as_completed
+        """Run tasks, at most two a worker in flight; yields each as it ends, in any order.
 
+        Raises:
+            TaskFailed: a task failed, or its worker died each time; those that ended before were yielded.
+        """
+        self._check_folder(work)
         waiting = iter(tasks)
         suspects: list[Task] = []
         in_flight: dict[Any, Task] = {}
-        done = as_completed(loop=self._client.loop)
+        done: SimpleQueue[Any] = SimpleQueue()
+
+        def submit_next(number: int) -> None:
+            for task in islice(waiting, number):
+                future = self._submit(work, task)
+                in_flight[future] = task
+                future.add_done_callback(done.put)
+
         try:
-            for task in waiting:
-                in_flight[self._submitted(work, task, done)] = task
-                if len(in_flight) >= 2 * self.workers + 1:
-                    break
+            submit_next(2 * self.workers + 1)
             while in_flight:
-                future = next(done)
+                future = self._next(done)
                 task = in_flight.pop(future)
                 manifest = self._result(future, task)
+                submit_next(1)
                 if manifest is None:
                     suspects.append(task)
-                following = next(waiting, None)
-                if following is not None:
-                    in_flight[self._submitted(work, following, done)] = following
-                if manifest is not None:
+                else:
                     yield task, manifest
-            for task in suspects:
-                yield task, self._alone(work, task)
+            yield from self._alone(work, suspects)
         finally:
             if in_flight:
                 with suppress(Exception):
@@ -137,16 +225,24 @@ class DaskCluster:
 
     def _submit(self, work: Storage, task: Task) -> Any:
         return self._client.submit(
-            carry_out, work, task, key=f"{task.function.__name__}-{task.key}-{os.urandom(3).hex()}", pure=False
+            carry_out, work, task, key=f"{task.function.__name__}-{task.key}-{uuid4().hex[:6]}", pure=False
         )
 
-    def _submitted(self, work: Storage, task: Task, done: Any) -> Any:
-        future = self._submit(work, task)
-        done.add(future)
-        return future
+    def _next(self, done: SimpleQueue[Any]) -> Any:
+        """The next future that is done; where all workers have gone, the user is told that new ones are waited for."""
+        told = False
+        while True:
+            try:
+                return done.get(timeout=QUIET_SECONDS)
+            except Empty:
+                if not told and not self._client.nthreads():
+                    told = True
+                    _tell(f"{self._named or 'the local cluster'}: all workers are gone; waiting for new ones")
 
     def _result(self, future: Any, task: Task) -> Manifest | None:
         """Manifest of a finished future; None when its workers died under it."""
+        from concurrent.futures import CancelledError
+
         from distributed import KilledWorker
 
         try:
@@ -154,46 +250,142 @@ class DaskCluster:
             return manifest
         except KilledWorker:
             return None
-        except (UserError, StageUnavailable):
-            raise
-        except OSError as error:
-            raise type(error)(*error.args) from error
+        except CancelledError:
+            raise TaskFailed(
+                f"{task.about}: the connection to the Dask scheduler was lost; give the same command again to go on from what "
+                "is finished"
+            ) from None
         except Exception as error:
-            raise TaskFailed(f"{task.about}: {type(error).__name__}: {error}") from error
+            raise _explained(error, task.about) from error
 
-    def _alone(self, work: Storage, task: Task) -> Manifest:
-        """Run a suspect with nothing beside it: Dask blames whatever ran on a worker that died, innocent tasks among them."""
-        for _ in range(ATTEMPTS_ALONE):
-            manifest = self._result(self._submit(work, task), task)
-            if manifest is not None:
-                return manifest
-        raise TaskFailed(
-            f"{task.about}: its worker died each time, also with nothing beside it; most likely it needs more memory than a worker has: "
-            "make partition_bytes smaller, or give fewer workers"
-        )
+    def _alone(self, work: Storage, suspects: list[Task]) -> Iterator[tuple[Task, Manifest]]:
+        """Run suspects, each with nothing beside it: Dask blames whatever ran on a worker that died, innocent tasks too."""
+        failed: list[str] = []
+        for task in suspects:
+            manifest = None
+            for _ in range(ATTEMPTS_ALONE):
+                manifest = self._result(self._submit(work, task), task)
+                if manifest is not None:
+                    yield task, manifest
+                    break
+            if manifest is None:
+                failed.append(task.about)
+            if len(failed) == FAILURES_TOLD:
+                break
+        if failed:
+            raise TaskFailed(
+                f"{', '.join(failed)}: the worker died each time, also with nothing beside it; most likely this needs more "
+                "memory than a worker has: make partition_bytes smaller, or give fewer workers"
+            )
+
+    def _check_folder(self, work: Storage) -> None:
+        """Make sure, once, that workers elsewhere see the folder they are to write to.
+
+        Raises:
+            UserError: some do not.
+        """
+        from gristmill.pipeline.worker_preload import sees
+
+        if not self._named or not work.local or work.url in self._seen:
+            return
+        name = f"seen-{uuid4().hex[:8]}"
+        work.put(name, b"")
+        try:
+            hosts = self._client.run(sees, work.path(name))
+        finally:
+            work.delete(name)
+        if blind := sorted({host for host in hosts.values() if host is not None}):
+            raise UserError(
+                f"{self._named}: workers on {', '.join(blind[:5])} do not see {work.path()}; give --output (and --work) a folder "
+                "that all machines share, or a URL such as s3://bucket/folder"
+            )
+        self._seen.add(work.url)
 
     def close(self) -> None:
         """Disconnect, and stop the workers that were started for this run."""
-        with suppress(Exception):
-            self._client.close(timeout=5)
+        from gristmill.pipeline.worker_preload import Preparation
+
+        if self._client is not None:
+            with suppress(Exception):
+                if self._cluster is None:
+                    self._client.unregister_worker_plugin(Preparation.name)
+            with suppress(Exception):
+                self._client.close(timeout=5)
         if self._cluster is not None:
             with suppress(Exception):
                 self._cluster.close(timeout=10)
+        self._restore()
+
+
+def _explained(error: Exception, about: str) -> Exception:
+    """An error of a task as the driver raises it: as it is where the user can mend it, else with what was worked on."""
+    if isinstance(error, UserError | StageUnavailable | MENDABLE_ERRORS):
+        return error
+    if isinstance(error, OSError) and error.errno in MENDABLE:
+        return error
+    return TaskFailed(f"{about}: {type(error).__name__}: {error}")
+
+
+def _short(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _quiet() -> None:
+    """Dask's own log says nothing that our messages do not say, and much that users cannot act on."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _interrupts_are_ours() -> Iterator[None]:
+    """Keep Ctrl-C from the threads and processes that begin meanwhile, and from all that these begin later.
+
+    The terminal sends it to every process of the command; workers would die of it with a traceback each. Blocked signals are
+    inherited by threads and child processes, also by workers that are restarted; what comes meanwhile is raised at the end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _terminated_like_interrupted() -> Callable[[], None]:
+    """Let SIGTERM end the command as Ctrl-C does, where nobody else handles it; returns what undoes this."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return lambda: None
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+    def undo() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    return undo
 
 
 def _local(workers: int | None) -> Any:
-    from distributed import LocalCluster
+    import distributed
 
+    local: Any = distributed.LocalCluster  # typed only in part
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        return LocalCluster(
+        return local(
             n_workers=workers or cores,
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
             memory_limit="auto",
-            preload=["gristmill.pipeline.worker_preload"],
         )
     except RuntimeError as error:
         if "freeze_support" in str(error.__cause__) or "bootstrapping" in str(error.__cause__):
@@ -204,7 +396,8 @@ def _local(workers: int | None) -> Any:
 def _from_file(path: str) -> Any:
     from importlib import import_module
 
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         with open(path, encoding="utf-8") as file:
@@ -213,14 +406,23 @@ def _from_file(path: str) -> Any:
         raise UserError(f"--cluster {path}: no such file") from error
     except (YAMLError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not readable as YAML: {error}") from error
-    target, jobs = str(values.pop("cluster", "")), values.pop("jobs", None)
+    target, jobs, adapt = str(values.pop("cluster", "")), values.pop("jobs", None), values.pop("adapt", None)
     module, _, name = target.partition(":")
+    if not module or not name:
+        raise UserError(f"{path}: cluster: {target or 'missing'}; give module:Class, e.g. dask_jobqueue:SLURMCluster")
     try:
-        cluster = getattr(import_module(module), name)(**values)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"{path}: cluster: {target or 'missing'}: {error}; give module:Class, e.g. dask_jobqueue:SLURMCluster"
-        ) from error
-    if jobs is not None:
-        cluster.scale(jobs=int(jobs))
+        kind = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{path}: cluster: {target}: {error}; install it, or give another module:Class") from error
+    cluster = None
+    try:
+        cluster = kind(**values)
+        if adapt is not None:
+            cluster.adapt(**adapt)
+        elif jobs is not None:
+            cluster.scale(jobs=int(jobs))
+    except (TypeError, ValueError, OSError, RuntimeError) as error:
+        if cluster is not None:
+            cluster.close()
+        raise UserError(f"{path}: {target} cannot be started: {_short(error)}") from error
     return cluster
