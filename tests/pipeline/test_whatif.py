@@ -266,6 +266,70 @@ def test_a_rule_that_is_turned_on_for_a_signal_that_was_measured_is_judged(two_s
     assert answer["rules"] == [{"stage": "last", "rule": "too_many_words", "before": 0, "after": 2}]
 
 
+OWN_STAGES = """
+import numpy as np
+import pyarrow as pa
+from gristmill.stages.editor import Edited, Editor
+from gristmill.stages.filter import Filter, Rule
+
+
+class Silent(Filter):
+    def rules(self):
+        return iter(())
+
+
+class Shorten(Editor):
+    def edit(self, batch):
+        texts = [" ".join(text.split()[1:]) for text in batch.table["text"].to_pylist()]
+        place = batch.table.schema.get_field_index("text")
+        return Edited(batch.table.set_column(place, batch.table.schema.field(place), pa.array(texts, pa.large_string())))
+
+
+class Even(Filter):
+    most: float = 1
+
+    def rules(self):
+        yield Rule("odd", "odd", at_most=self.most)
+
+    def measure(self, batch):
+        counts = [len(text.split()) for text in batch.table["text"].to_pylist()]
+        # says nothing of long texts
+        return {"odd": np.array([np.nan if count > 6 else count % 2 for count in counts])}
+"""
+
+
+@pytest.fixture
+def own_stages(tmp_path, monkeypatch) -> Path:
+    """A folder with stages of a user's own, to work in."""
+    (tmp_path / "whatif_own_stages.py").write_text(OWN_STAGES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    write_lines(tmp_path / "a.jsonl.gz", texts("apple"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("before", [["whatif_own_stages:Silent"], [word_filter("first", 2)], []])
+def test_signals_before_and_after_an_editor_are_told_apart_also_where_a_filter_measures_nothing(own_stages, before):
+    stages = [*before, "whatif_own_stages:Shorten", word_filter("second", 4), "whatif_own_stages:Even"]
+    folder = run_lines(own_stages, {"a": {"stages": stages}}, [])
+    # one word less each: 4, 5, 6 and 7 words remain of the documents
+    answer = whatif(folder, ["second.min_words=6", "even.most=0"])
+    assert sides(answer, "second", "a") == (4, 2)
+    assert sides(answer, "even", "a") == (4, 2)
+    assert answer["newly_removed"]["documents"] == 2
+    if before and isinstance(before[0], dict):
+        answer = whatif(folder, ["first.min_words=3"])
+        assert sides(answer, "second", "a") == (4, None)
+        assert answer["goes_on"] == [{"source": "a", "to": "shorten", "more": 0, "fewer": 1}]
+
+
+def test_a_document_to_which_a_signal_does_not_apply_passes_as_it_did_in_the_run(own_stages):
+    folder = run_lines(own_stages, {"a": {"stages": ["whatif_own_stages:Even"]}}, [])
+    answer = whatif(folder, ["even.most=0"])
+    # 2, 4 and 6 words, and 7 and 8 of which the signal says nothing
+    assert sides(answer, "even", "a") == (8, 5)
+
+
 def test_a_run_without_signals_says_how_to_get_them(tmp_path):
     write_lines(tmp_path / "a.jsonl.gz", texts("apple"))
     stages = {"a": {"stages": [word_filter("first", 3)]}}
