@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gristmill.pipeline import dedup_tasks
+from gristmill.pipeline import dedup, dedup_tasks
 from gristmill.pipeline.cluster import InProcess
 from gristmill.pipeline.dedup import Deduplication
 from gristmill.pipeline.dedup_tasks import PAIRS, stars
@@ -166,3 +166,17 @@ def test_stars_keep_components_with_one_pair_a_document():
         (2, 3),
         (7, 9),
     ]
+
+
+def test_neither_batches_nor_files_of_bounded_size_show_in_the_result(tmp_path, monkeypatch):
+    # the first document is the hub of all others, and so are its copies
+    texts = ["a b c d e f g h", *(f"a b c d e f {last}" for last in "ghijklmn" * 5)]
+    whole = deduplicate(tmp_path / "whole", SharedWords(), texts, 5, 60)
+    monkeypatch.setattr(dedup_tasks, "FLUSH_ROWS", 3)
+    monkeypatch.setattr(dedup, "LEAST_BATCH_ROWS", 1)
+    monkeypatch.setattr(dedup_tasks.write_exchange, "__defaults__", (2,))
+    monkeypatch.setattr(dedup_tasks, "PAIRS_AT_ONCE", 2)
+    assert deduplicate(tmp_path / "cut", SharedWords(), texts, 5, 60) == whole
+    assert whole[1] == ["d0"]
+    offers = list((tmp_path / "cut" / "data").rglob("*.offer*.arrow"))
+    assert max(int(file.name.split(".offer")[1].removesuffix(".arrow")) for file in offers) > 3
