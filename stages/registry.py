@@ -10,6 +10,8 @@ STAGES: dict[str, str] = {
     "language": "gristmill.stages.language:Language",
     "gopher_quality": "gristmill.stages.gopher_quality:GopherQuality",
     "gopher_repetition": "gristmill.stages.gopher_repetition:GopherRepetition",
+    "pii": "gristmill.stages.pii:Pii",
+    "roots": "gristmill.stages.roots:Roots",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
 }

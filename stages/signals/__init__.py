@@ -38,6 +38,14 @@ _NAMES_OF_MODULE: dict[str, tuple[str, ...]] = {
         *_DUPLICATE,
     ),
     "sentences": ("sentence_count",),
+    "roots": (
+        "roots_word_count",
+        "character_repetition_ratio",
+        "word_repetition_ratio",
+        "special_character_fraction",
+        "stop_word_fraction",
+        "flagged_word_fraction",
+    ),
 }
 
 MODULES: dict[str, str] = {

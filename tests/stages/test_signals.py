@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from inspect import signature
 from itertools import product
 
 import numpy as np
@@ -18,6 +19,7 @@ LINE_KINDS = ["stripped_lines", "all_lines", "newline_runs", "splitlines"]
 PARAGRAPH_KINDS = [kind for kind in SEGMENT_KINDS if kind not in LINE_KINDS]
 BULLETS = ["●•*-", "•-", "*-"]
 NGRAMS = {"words": [*SPLITTERS], "counting": ["union", "greedy", "occurrences"]}
+WORDS: dict[str, list[object]] = {"words": ["whitespace", "uax29"]}
 SWITCHES: dict[str, dict[str, list[object]]] = {
     "character_count": {},
     "sentence_count": {},
@@ -36,7 +38,7 @@ SWITCHES: dict[str, dict[str, list[object]]] = {
 CASES = [
     (name, dict(zip(options, values, strict=True)))
     for name in MODULES
-    for options in [SWITCHES.get(name, {"words": ["whitespace", "uax29"]})]
+    for options in [SWITCHES.get(name, WORDS if "words" in signature(plain_definition(name)).parameters else {})]
     for values in product(*options.values())
 ] + [("word_count", {})]
 

@@ -1,0 +1,211 @@
+"""ROOTS's signals (Laurençon et al. 2022, arXiv:2303.03915): repetition of characters and words, special, stop and flagged words.
+
+Words are those between whitespace (or of UAX #29) without special characters at their ends; words of nothing else do not count.
+Special characters are Unicode's punctuation, symbols, decimal digits and whitespace; ROOTS lists them one by one and has some
+letters among them. Lower case is that of each code point on its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from math import isqrt
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill.stages import roots_kernels as kernels
+from gristmill.stages.character_classes import SPECIAL, character_classes, is_special_plainly
+from gristmill.stages.features import TextFeatures
+from gristmill.stages.signals import signal
+from gristmill.stages.signals.fractions import ratio, ratio_plainly
+from gristmill.stages.uax29_classes import word_break_classes
+from gristmill.stages.unicode_tables import tables
+from gristmill.stages.word_lists import stop_words, words_in_file
+from gristmill.stages.words import SPLITTERS, split_words_plainly
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROOTS = "Laurençon et al. 2022, arXiv:2303.03915 [code: bigscience data-preparation 01b_oscar_cleaning_and_filtering]"
+
+Pairs = Literal["none", "joined", "spaced"]
+
+
+def _lowered(text: str) -> str:
+    return "".join(character.lower() if len(character.lower()) == 1 else character for character in text)
+
+
+def _stripped(word: str) -> str:
+    while word and is_special_plainly(word[0]):
+        word = word[1:]
+    while word and is_special_plainly(word[-1]):
+        word = word[:-1]
+    return word
+
+
+def roots_words_plainly(text: str, words: str) -> list[str]:
+    """Lower-cased words without special characters at their ends."""
+    return [stripped for word in split_words_plainly(text, words) if (stripped := _stripped(_lowered(word)))]
+
+
+def _word_repetition(features: TextFeatures, words: str, n: int) -> NDArray[np.int64]:
+    number, table = SPLITTERS[words].number, tables()
+    return features.kept(
+        ("roots_word_repetition", words, n),
+        lambda: kernels.word_repetition(
+            features.data, features.offsets, number, n, table.flags, word_break_classes(), character_classes(), table.lower
+        ),
+    )
+
+
+@signal(unit="words", source=ROOTS)
+def roots_word_count(features: TextFeatures, words: str = "whitespace", n: int = 5) -> NDArray[np.float64]:
+    """Words in the document that are more than special characters.
+
+    Args:
+        features: of the texts.
+        words: a splitter of `gristmill.stages.words`.
+        n: that of word_repetition_ratio, so that both take one pass over the text.
+    """
+    return _word_repetition(features, words, n)[:, kernels.WORDS].astype(np.float64)
+
+
+def roots_word_count_plainly(text: str, words: str = "whitespace", n: int = 5) -> float:
+    """What `roots_word_count` computes, one text at a time."""
+    return float(len(roots_words_plainly(text, words)))
+
+
+@signal(unit="fraction", source=ROOTS)
+def character_repetition_ratio(features: TextFeatures, n: int = 10) -> NDArray[np.float64]:
+    """Share of the character n-grams that the most frequent ones make up; 0 for fewer than n characters.
+
+    Of d different n-grams, s of which occur once, the min(floor(sqrt(d)), d - s) most frequent ones.
+    """
+    return features.kept(("character_repetition", n), lambda: kernels.character_repetition(features.data, features.offsets, n))
+
+
+def character_repetition_ratio_plainly(text: str, n: int = 10) -> float:
+    """What `character_repetition_ratio` computes, one text at a time."""
+    counts = sorted(Counter(text[at : at + n] for at in range(len(text) - n + 1)).values(), reverse=True)
+    top = min(isqrt(len(counts)), len(counts) - counts.count(1))
+    return ratio_plainly(sum(counts[:top]), sum(counts))
+
+
+@signal(unit="fraction", source=ROOTS)
+def word_repetition_ratio(features: TextFeatures, words: str = "whitespace", n: int = 5) -> NDArray[np.float64]:
+    """Share of the word n-grams that occur more than once; 0 for fewer than n words.
+
+    Args:
+        features: of the texts.
+        words: a splitter of `gristmill.stages.words`.
+        n: words of an n-gram.
+    """
+    counts = _word_repetition(features, words, n)
+    return ratio(counts[:, kernels.REPEATED_WORD_NGRAMS], counts[:, kernels.WORD_NGRAMS])
+
+
+def word_repetition_ratio_plainly(text: str, words: str = "whitespace", n: int = 5) -> float:
+    """What `word_repetition_ratio` computes, one text at a time."""
+    found = roots_words_plainly(text, words)
+    counts = Counter(tuple(found[at : at + n]) for at in range(len(found) - n + 1)).values()
+    return ratio_plainly(sum(count for count in counts if count > 1), sum(counts))
+
+
+@signal(unit="fraction", source=ROOTS)
+def special_character_fraction(features: TextFeatures) -> NDArray[np.float64]:
+    """Share of the characters that are punctuation, symbols, decimal digits or whitespace; 0 for empty text."""
+    counts = features.kept(
+        "special_characters", lambda: kernels.class_counts(features.data, features.offsets, character_classes(), SPECIAL)
+    )
+    return ratio(counts[:, kernels.MATCHING], counts[:, kernels.CHARACTERS])
+
+
+def special_character_fraction_plainly(text: str) -> float:
+    """What `special_character_fraction` computes, one text at a time."""
+    return ratio_plainly(sum(map(is_special_plainly, text)), len(text))
+
+
+def _listed(language: str, path: str) -> frozenset[str]:
+    """The list that the switches name, as its words are compared."""
+    found = words_in_file(path) if path else stop_words(language)
+    return frozenset(_stripped(_lowered(word)) for word in found)
+
+
+@cache
+def _list_table(language: str, path: str) -> NDArray[np.uint64]:
+    entries = TextFeatures(pa.array(sorted(_listed(language, path)), pa.large_string()))
+    return kernels.word_list(entries.data, entries.offsets, tables().lower)
+
+
+def _listed_fraction(features: TextFeatures, words: str, pairs: Pairs, slots: NDArray[np.uint64]) -> NDArray[np.float64]:
+    table, joint = tables(), ord(" ") if pairs == "spaced" else -1
+    counts = kernels.listed_word_counts(
+        features.data,
+        features.offsets,
+        SPLITTERS[words].number,
+        slots,
+        pairs != "none",
+        joint,
+        table.flags,
+        word_break_classes(),
+        character_classes(),
+        table.lower,
+    )
+    return np.minimum(ratio(counts[:, 1], counts[:, 0]), 1.0)
+
+
+def _listed_fraction_plainly(text: str, words: str, pairs: Pairs, entries: frozenset[str]) -> float:
+    found = roots_words_plainly(text, words)
+    joint = " " if pairs == "spaced" else ""
+    joined = [joint.join(found[at : at + 2]) for at in range(len(found) - 1)] if pairs != "none" else []
+    return min(ratio_plainly(sum(word in entries for word in found + joined), len(found)), 1.0)
+
+
+@signal(unit="fraction", source=ROOTS)
+def stop_word_fraction(
+    features: TextFeatures, language: str = "en", path: str = "", words: str = "whitespace", pairs: Pairs = "none"
+) -> NDArray[np.float64]:
+    """Stop words of a language, by the number of words, at most 1; 0 without words, or without a list for the language.
+
+    Args:
+        features: of the texts.
+        language: code of a language for which jusText has a list.
+        path: a list of one's own, one word a line; instead of jusText's.
+        words: a splitter of `gristmill.stages.words`.
+        pairs: two neighbouring words may be one of the list, `joined` or `spaced` (with a blank between).
+    """
+    return features.kept(
+        ("stop_word_fraction", language, path, words, pairs),
+        lambda: _listed_fraction(features, words, pairs, _list_table(language, path)),
+    )
+
+
+def stop_word_fraction_plainly(
+    text: str, language: str = "en", path: str = "", words: str = "whitespace", pairs: Pairs = "none"
+) -> float:
+    """What `stop_word_fraction` computes, one text at a time."""
+    return _listed_fraction_plainly(text, words, pairs, _listed(language, path))
+
+
+@signal(unit="fraction", source=ROOTS)
+def flagged_word_fraction(
+    features: TextFeatures, path: str = "", words: str = "whitespace", pairs: Pairs = "none"
+) -> NDArray[np.float64]:
+    """Words of a list of the user's, by the number of words, at most 1; 0 without words or without a list.
+
+    Args:
+        features: of the texts.
+        path: the list, one word a line.
+        words, pairs: as of `stop_word_fraction`.
+    """
+    return features.kept(
+        ("flagged_word_fraction", path, words, pairs),
+        lambda: _listed_fraction(features, words, pairs, _list_table("", path)),
+    )
+
+
+def flagged_word_fraction_plainly(text: str, path: str = "", words: str = "whitespace", pairs: Pairs = "none") -> float:
+    """What `flagged_word_fraction` computes, one text at a time."""
+    return _listed_fraction_plainly(text, words, pairs, _listed("", path))
