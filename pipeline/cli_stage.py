@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -63,6 +64,7 @@ def _command(cls: type[Any]) -> Callable[..., None]:
         given = {key: value for key, value in read.items() if value is not None}
         result = run_stage(stage, input, output, read=given, workers=workers, scheduler=scheduler)
         print_funnel(result.folder)
+        print(*result.doubts, sep="\n", end="\n" if result.doubts else "", file=sys.stderr)
 
     command.__doc__ = f"""{inspect.cleandoc(cls.__doc__ or cls.__name__)}
 

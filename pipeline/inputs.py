@@ -148,10 +148,11 @@ def _refuse_other_runs(files: Sequence[InputFile]) -> None:
                 continue
             run = "/".join(parts[:place])
             if run not in known:
-                known[run] = file.fs.exists(f"{run}/run.json") and file.fs.exists(f"{run}/removed")
+                known[run] = file.fs.exists(f"{run}/run.json")
             if known[run]:
                 raise UserError(
-                    f"{file.path} belongs to the run in {run} and holds none of its documents; give {run}/documents instead"
+                    f"{file.path} belongs to the run in {run} and holds none of its documents; "
+                    f"give {run}/documents to read those, or move the run out of the input folder"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Run folders: what may be run into one, what stays of a run that never began, how a new outcome takes the place of an old one."""
+"""Run folders: what may be run into one, what stays of a run that never began, how an outcome takes the place of the last one."""
 
 from __future__ import annotations
 

@@ -41,6 +41,8 @@ class RunResult:
     """Tasks carried out, by step."""
     reused: dict[str, int] = field(default_factory=dict)
     """Tasks whose result of an earlier run was taken, by step."""
+    doubts: list[str] = field(default_factory=list)
+    """What looks like a mistake, though the run went well: a source of which nothing could be read."""
 
 
 def run(
@@ -93,28 +95,46 @@ def run(
     facts = _facts(recipe, limit, sample, files)
     # what was published before stays as it is, facts and all, until the new outcome takes its place
     first = not published(previous)
-    with taken(folder), Progress(quiet=quiet) as progress:
-        with _cluster(workers, scheduler, cluster) as place:
-            runner = Runner(place, kept, StepStore(kept, verify), progress)
-            set_up_stages(place, _stages(recipe))
-            units = {
-                name: plan_units(name, source.read, recipe.partition_bytes, runner, files[name])
-                for name, source in recipe.sources.items()
-            }
-            # only now: whatever is wrong with stages or inputs leaves the folder as it was
-            if first:
-                folder.put_json(RUN, facts | {"status": "running"})
-            driver = Driver(recipe, runner, Options(limit, sample, not keep_going))
-            try:
-                publication = driver.run(units)
-            except BaseException:
-                if first:
-                    folder.put_json(RUN, facts | {"status": "stopped"})
-                raise
-        state, funnel = driver.state, driver.state.funnel()
-        facts |= {"other_records": state.other_totals(), "unreadable_gaps": state.gaps}
-        publish(folder, kept, publication.files, facts, funnel)
-        return RunResult(folder.url, funnel, runner.computed, runner.reused)
+    with taken(folder), Progress(quiet=quiet) as progress, _cluster(workers, scheduler, cluster) as place:
+        runner = Runner(place, kept, StepStore(kept, verify), progress)
+        set_up_stages(place, _stages(recipe))
+        units = {
+            name: plan_units(name, source.read, recipe.partition_bytes, runner, files[name])
+            for name, source in recipe.sources.items()
+        }
+        # only now: whatever is wrong with stages or inputs leaves the folder as it was
+        if first:
+            folder.put_json(RUN, facts | {"status": "running"})
+        driver = Driver(recipe, runner, Options(limit, sample, not keep_going))
+        try:
+            publication = driver.run(units)
+            state, funnel = driver.state, driver.state.funnel()
+            facts |= {"other_records": state.other_totals(), "unreadable_gaps": state.gaps}
+            publish(folder, kept, publication.files, facts, funnel)
+        except BaseException:
+            if first and folder.get_json(RUN)["status"] == "running":
+                folder.put_json(RUN, facts | {"status": "stopped"})
+            raise
+    return RunResult(folder.url, funnel, runner.computed, runner.reused, _doubts(recipe, funnel, facts["other_records"]))
+
+
+def _doubts(recipe: Recipe, funnel: dict[str, Any], other_records: dict[str, int]) -> list[str]:
+    """What looks like a mistake in how a source is read."""
+    found = []
+    for row in funnel["rows"]:
+        if row["stage"] != READ or row["kept"]:
+            continue
+        settings = recipe.sources[row["source"]].read
+        where = f"source {row['source']}: read as {settings.format}"
+        if row["in"]:
+            rules = ", ".join(f"{rule} {number:,}" for rule, number in sorted(row["rules"].items(), key=lambda item: -item[1]))
+            found.append(f"{where}, all {row['in']:,} records are removed ({rules}); are its read settings right?")
+        elif any(other_records.values()):
+            others = ", ".join(f"{kind} {number:,}" for kind, number in other_records.items() if number)
+            found.append(f"{where}, its files hold no documents, only records of other kinds ({others}); is read.format right?")
+        else:
+            found.append(f"{where}, its files hold no records")
+    return found
 
 
 def _check_options(

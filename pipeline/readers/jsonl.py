@@ -16,6 +16,7 @@ from gristmill.pipeline.readers.streams import compression_of, head_of, open_pie
 _BOM = b"\xef\xbb\xbf"
 _CHECK_BYTES = 1 << 20
 _LOOK_BYTES = 1 << 16
+_LINES_LOOKED_AT = 100
 
 
 def read(
@@ -122,3 +123,19 @@ def check(fs: Any, path: str, settings: ReadSettings) -> None:
             f"{path} is no JSON lines file: its first line is {wrong}{hint if start.startswith((b'[', b'{')) else ''}; "
             'each line must be an object such as {"id": "1", "text": "..."}'
         )
+    _check_columns(path, start, settings)
+
+
+def _check_columns(path: str, start: bytes, settings: ReadSettings) -> None:
+    """Raise where none of the first lines, two at least, has a column that the settings name: every record would be removed."""
+    whole = start.split(b"\n", _LINES_LOOKED_AT)[:-1]
+    rows = [row for row, _ in map(_parse, filter(bytes.strip, whole)) if row]
+    if len(rows) < 2:
+        return
+    has = list(dict.fromkeys(key for row in rows for key in row))
+    for setting in ["text_column", *(["id_column"] if settings.id_from == "column" else [])]:
+        name = getattr(settings, setting)
+        if name not in has:
+            raise UserError(
+                f"{path} has no {name} in its first {len(rows)} lines; it has {', '.join(has)}. Set {setting} to one of them"
+            )
