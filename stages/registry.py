@@ -12,6 +12,9 @@ STAGES: dict[str, str] = {
     "gopher_repetition": "gristmill.stages.gopher_repetition:GopherRepetition",
     "pii": "gristmill.stages.pii:Pii",
     "roots": "gristmill.stages.roots:Roots",
+    "c4_lines": "gristmill.stages.c4_lines:C4Lines",
+    "c4": "gristmill.stages.c4:C4",
+    "oscar": "gristmill.stages.oscar:Oscar",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
 }

@@ -38,6 +38,7 @@ _NAMES_OF_MODULE: dict[str, tuple[str, ...]] = {
         *_DUPLICATE,
     ),
     "sentences": ("sentence_count",),
+    "c4": ("lorem_ipsum_count", "curly_bracket_count", "page_character_count"),
     "roots": (
         "roots_word_count",
         "character_repetition_ratio",
@@ -45,6 +46,14 @@ _NAMES_OF_MODULE: dict[str, tuple[str, ...]] = {
         "special_character_fraction",
         "stop_word_fraction",
         "flagged_word_fraction",
+    ),
+    "oscar": (
+        "oscar_line_count",
+        "short_line_fraction",
+        "header_short_line_fraction",
+        "footer_short_line_fraction",
+        "non_letter_fraction",
+        "long_line_char_fraction",
     ),
 }
 
