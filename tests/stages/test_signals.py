@@ -23,6 +23,9 @@ WORDS: dict[str, list[object]] = {"words": ["whitespace", "uax29"]}
 SWITCHES: dict[str, dict[str, list[object]]] = {
     "character_count": {},
     "sentence_count": {},
+    "lorem_ipsum_count": {},
+    "curly_bracket_count": {},
+    "page_character_count": {},
     "word_count": {"words": [*SPLITTERS], "punctuation": ["counted", "ignored"]},
     "mean_word_length": {"words": [*SPLITTERS], "punctuation": ["counted", "ignored"]},
     "stop_word_count": {"words": ["whitespace", "uax29"], "distinct": [False, True], "any_case": [False, True]},
