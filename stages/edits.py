@@ -63,7 +63,7 @@ def cuts_table(cuts: Iterable[Cut]) -> pa.Table:
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, CUTS, strict=True)], schema=CUTS)
 
 
-def losses_of(table: pa.Table, rule: str) -> list[Loss]:
-    """A `Loss` for each document without text."""
-    empty = pc.equal(pc.binary_length(table["text"]), 0)
-    return [Loss(int(row), rule) for row in np.flatnonzero(empty.to_numpy())]
+def losses_of(before: pa.Table, after: pa.Table) -> list[Loss]:
+    """A `Loss` for each document without text: `nothing_left`, or `empty` where it had none before."""
+    was_empty, is_empty = (pc.equal(pc.binary_length(table["text"]), 0).to_numpy() for table in (before, after))
+    return [Loss(int(row), "empty" if was_empty[row] else "nothing_left") for row in np.flatnonzero(is_empty)]

@@ -139,7 +139,7 @@ class Pii(Editor):
                 texts[row] = changed if changed.strip() else ""
                 cuts += made
         table = with_texts(batch.table, texts)
-        lost = {loss.row: loss for loss in losses_of(table, "nothing_left")} | dropped
+        lost = {loss.row: loss for loss in losses_of(batch.table, table)} | dropped
         return Edited(table, [lost[row] for row in sorted(lost)], cuts_table(cuts))
 
     def set_up(self) -> None:
