@@ -15,7 +15,9 @@ STAGES: dict[str, str] = {
     "c4_lines": "gristmill.stages.c4_lines:C4Lines",
     "c4": "gristmill.stages.c4:C4",
     "oscar": "gristmill.stages.oscar:Oscar",
+    "fineweb": "gristmill.stages.fineweb:FineWeb",
     "repeated_lines": "gristmill.stages.repeated_lines:RepeatedLines",
+    "code": "gristmill.stages.code:Code",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
 }

@@ -38,6 +38,13 @@ _NAMES_OF_MODULE: dict[str, tuple[str, ...]] = {
         *_DUPLICATE,
     ),
     "sentences": ("sentence_count",),
+    "fineweb": (
+        "full_line_count",
+        "ended_line_fraction",
+        "lines_of_few_chars_fraction",
+        "copied_line_char_fraction",
+        "newlines_per_word",
+    ),
     "c4": ("lorem_ipsum_count", "curly_bracket_count", "page_character_count"),
     "roots": (
         "roots_word_count",
@@ -54,6 +61,17 @@ _NAMES_OF_MODULE: dict[str, tuple[str, ...]] = {
         "footer_short_line_fraction",
         "non_letter_fraction",
         "long_line_char_fraction",
+    ),
+    "code": (
+        "byte_count",
+        "longest_line_length",
+        "mean_line_length",
+        "alphanumeric_fraction",
+        "letter_fraction",
+        "says_it_is_generated",
+        "has_xml_declaration",
+        "html_visible_character_count",
+        "html_visible_fraction",
     ),
 }
 
