@@ -23,6 +23,10 @@ WORDS: dict[str, list[object]] = {"words": ["whitespace", "uax29"]}
 SWITCHES: dict[str, dict[str, list[object]]] = {
     "character_count": {},
     "sentence_count": {},
+    "full_line_count": {},
+    "ended_line_fraction": {"marks": ["terminal", "ascii"]},
+    "lines_of_few_chars_fraction": {"blank": ["skipped", "counted"], "chars": [30, 2, 0]},
+    "copied_line_char_fraction": {"chars": [30, 2]},
     "lorem_ipsum_count": {},
     "curly_bracket_count": {},
     "page_character_count": {},
