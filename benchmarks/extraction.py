@@ -24,11 +24,12 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
+from warcio.archiveiterator import ArchiveIterator
+
 from gristmill.stages import extraction_worker
 from gristmill.stages.charset import decode_html
 from gristmill.stages.documents import WITH_HTML, Batch
 from gristmill.stages.extract import Extract, tidy
-from warcio.archiveiterator import ArchiveIterator
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "web"
 TURN = 100

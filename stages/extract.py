@@ -9,11 +9,13 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from gristmill.stages.editor import Edited, Editor, Loss
 from pydantic import ByteSize, Field, PositiveFloat, PositiveInt, model_validator
+
+from gristmill.stages.editor import Edited, Editor, Loss
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
     from gristmill.stages.documents import Batch
     from gristmill.stages.extraction_process import ExtractionProcess, Page
 

@@ -54,15 +54,16 @@ class Rule:
         """
         import numpy as np
 
+        failed = np.zeros(len(values), dtype=bool)
         if self.at_least is not None:
-            return values < self.at_least
-        if self.at_most is not None:
-            return values > self.at_most
-        if self.above is not None:
-            return values <= self.above
-        if self.below is not None:
-            return values >= self.below
-        return np.zeros(len(values), dtype=bool)
+            failed = np.less(values, self.at_least)
+        elif self.at_most is not None:
+            failed = np.greater(values, self.at_most)
+        elif self.above is not None:
+            failed = np.less_equal(values, self.above)
+        elif self.below is not None:
+            failed = np.greater_equal(values, self.below)
+        return failed
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+
 from gristmill.stages.numba_cache import njit
 
 RAW_TEXT = (b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes")

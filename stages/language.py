@@ -8,12 +8,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
+from pydantic import Field, PositiveInt, model_validator
+
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.stage import StageUnavailable
-from pydantic import Field, PositiveInt, model_validator
 
 if TYPE_CHECKING:
     import numpy as np
+
     from gristmill.stages.documents import Batch
 
 _LID_176_CODES = """

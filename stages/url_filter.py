@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
+from pydantic import NonNegativeInt, field_validator
+
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.stage import StageUnavailable
-from pydantic import NonNegativeInt, field_validator
 
 if TYPE_CHECKING:
     import numpy as np
+
     from gristmill.stages.documents import Batch
 
 LIST_FILES = (".txt", ".txt.gz")

@@ -1,9 +1,10 @@
 """Bytes of a page become the characters its author wrote, whatever the server said of them."""
 
 import pytest
-from gristmill.stages.charset import decode_html
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gristmill.stages.charset import decode_html
 
 JAPANESE = "日本語の文章です。これは漢字とひらがなとカタカナを含みます。"
 RUSSIAN = "Съешь ещё этих мягких французских булок, да выпей же чаю."

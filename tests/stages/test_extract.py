@@ -8,13 +8,14 @@ import time
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
+
 from gristmill.stages import extraction_process
 from gristmill.stages.documents import DOCUMENTS, WITH_HTML, Batch
 from gristmill.stages.editor import Loss
 from gristmill.stages.extract import Extract, close_processes
 from gristmill.stages.extraction_process import ExtractionProcess, Page
 from gristmill.stages.stage import StageUnavailable
-from pydantic import ValidationError
 
 PROSE = "The miller listens to the sound of the stones, feels the meal between thumb and finger, and sets the gap by it. "
 PAGE = f"<!DOCTYPE html><html><head><title>Mills</title></head><body><article><p>{PROSE * 4}</p></article></body></html>"

@@ -2,9 +2,10 @@ import gzip
 import random
 
 import pytest
-from gristmill.stages.html_size import html_size, html_size_plainly
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gristmill.stages.html_size import html_size, html_size_plainly
 
 
 @pytest.mark.parametrize(

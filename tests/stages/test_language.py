@@ -4,13 +4,14 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from gristmill.stages.documents import DOCUMENTS, Batch
 from gristmill.stages.language import LID_176, Language, _load
 from gristmill.stages.models import find
 from gristmill.stages.stage import StageUnavailable
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
 ENGLISH = "The miller listens to the sound of the stones and feels the meal between thumb and finger."
 GERMAN = "Der Müller hört auf den Klang der Steine und fühlt das Mehl zwischen Daumen und Finger."

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from gristmill.stages import models
 from gristmill.stages.stage import StageUnavailable
 

@@ -3,12 +3,13 @@ import gzip
 import numpy as np
 import pyarrow as pa
 import pytest
-from gristmill.stages.documents import Batch
-from gristmill.stages.stage import StageUnavailable
-from gristmill.stages.url_filter import UrlFilter, bare_url, host
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
+from gristmill.stages.documents import Batch
+from gristmill.stages.stage import StageUnavailable
+from gristmill.stages.url_filter import UrlFilter, bare_url, host
 
 
 def batch(*urls):
