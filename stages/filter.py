@@ -54,7 +54,7 @@ class Rule:
         """
         import numpy as np
 
-        failed = np.zeros(len(values), dtype=bool)
+        failed: np.ndarray = np.zeros(len(values), dtype=bool)
         if self.at_least is not None:
             failed = np.less(values, self.at_least)
         elif self.at_most is not None:
