@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from gristmill.pipeline.recipe import recipe_from_resolved
 from gristmill.pipeline.runs import run
 
