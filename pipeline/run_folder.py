@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ NEXT = "publishing"
 OF_WORK = frozenset({"steps", "data"})
 """What a folder of finished steps holds."""
 ALWAYS_THERE = frozenset({"lost+found"})
+DRAFT = re.compile(r"(run|funnel|lock)[.]json[.][0-9a-f]+[.]part")
+"""What is left of a small file whose writer was killed."""
 
 Facts = dict[str, Any]
 """`run.json`."""
@@ -89,7 +92,7 @@ def _entries(folder: Storage, name: str = "") -> list[str]:
 
 def _is_ours(folder: Storage, name: str) -> bool:
     """Whether a run that never began, or the system, may have left this in a folder."""
-    if name.startswith(".") or name in ALWAYS_THERE or name in (LOCK, NEXT):
+    if name.startswith(".") or name in ALWAYS_THERE or name in (LOCK, NEXT) or DRAFT.fullmatch(name):
         return True
     if name != WORK or not folder.fs.isdir(folder.path(name)):
         return False
@@ -108,6 +111,8 @@ def taken(folder: Storage) -> Iterator[None]:
     folder.make_folder()
     try:
         with RunLock(folder):
+            for name in filter(DRAFT.fullmatch, _entries(folder)):
+                folder.delete(name)
             yield
     finally:
         if folder.local and not folder.exists(RUN):

@@ -1,30 +1,26 @@
 """The stages: what can be done to documents.
 
-`gristmill.stages.GopherQuality(min_words=40).judge(table)` judges an Arrow table with a column `text`. A stage is loaded when
-it is first asked for.
+`gristmill.stages.GopherQuality(min_words=40).judge(table)` judges an Arrow table with a column `text`. Every stage of the
+registry stands here under the name of its class, and is loaded when it is first asked for; type checkers know it from its own
+module (`from gristmill.stages.gopher_quality import GopherQuality`).
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from gristmill.stages.exact import Exact
-    from gristmill.stages.extract import Extract
-    from gristmill.stages.gopher_quality import GopherQuality
-    from gristmill.stages.gopher_repetition import GopherRepetition
-    from gristmill.stages.language import Language
-    from gristmill.stages.minhash import MinHash
-    from gristmill.stages.url_filter import UrlFilter
 
-__all__ = ["Exact", "Extract", "GopherQuality", "GopherRepetition", "Language", "MinHash", "UrlFilter"]
+def _homes() -> dict[str, str]:
+    """Class -> module of the stages in the registry."""
+    from gristmill.stages.registry import STAGES
+
+    return {name: module for module, _, name in (target.partition(":") for target in STAGES.values())}
 
 
 def __getattr__(name: str) -> Any:
-    if not name.startswith("_"):
-        from gristmill.stages.registry import STAGES
+    if name.startswith("_") or name not in (homes := _homes()):
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(homes[name]), name)
 
-        for target in STAGES.values():
-            module, _, attribute = target.partition(":")
-            if attribute == name:
-                return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__} has no attribute {name}")
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_homes()])
