@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gristmill.pipeline import stored_signals
+from gristmill.pipeline.cli import exit_status
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.recipe import load_recipe, recipe_from_resolved
 from gristmill.pipeline.runs import run
@@ -359,3 +360,11 @@ def test_what_is_printed_says_how_far_it_is_judged(two_sources, capsys):
     assert "newly kept: 1 document" in lines
     assert "a.jsonl-1 first: too_few_words 2, threshold 3" in lines
     assert "a: 1 more would go on to second, not judged" in lines
+
+
+def test_the_command_answers_as_json_and_refuses_with_status_2(two_sources, capsys):
+    assert exit_status(["whatif", str(two_sources), "--set", "last.min_words=4", "last.max_words=7", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == whatif(two_sources, ["last.min_words=4", "last.max_words=7"])
+    assert exit_status(["whatif", str(two_sources), "--set", "last.flavour=dolma"]) == 2
+    assert "no mere bound" in capsys.readouterr().err
+    assert exit_status(["whatif", str(two_sources)]) == 2
