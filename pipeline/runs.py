@@ -201,7 +201,7 @@ def _of_a_single_stage(found: dict[str, Any], input: str) -> str:
     said = str(found["msg"]).removeprefix("Value error, ")
     if found["loc"] == ("name",):
         return f"--name {str(found['input']).removeprefix('stage-')}: names a folder; use letters, digits, - and _ only"
-    return f"{input}: {re.sub(r'^(sources[.]input[.])?stages[[]0[]]: ', '', said)}"
+    return f"{input}: {re.sub(r'^(sources[.]input[.])?stages.0.: ', '', said)}"
 
 
 def _documents_of(path: str) -> str:
