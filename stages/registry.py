@@ -18,6 +18,7 @@ STAGES: dict[str, str] = {
     "fineweb": "gristmill.stages.fineweb:FineWeb",
     "repeated_lines": "gristmill.stages.repeated_lines:RepeatedLines",
     "code": "gristmill.stages.code:Code",
+    "normalise": "gristmill.stages.normalise:Normalise",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
 }
