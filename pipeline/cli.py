@@ -67,7 +67,8 @@ def exit_status(arguments: Sequence[str]) -> int:
         if arguments[:1] == ["stage"]:
             offer_stages(arguments[1:])
         app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
+        if sys.stdout is not None:  # `gristmill ... >&-`
+            sys.stdout.flush()
         return DONE
     except CycloptsError as error:
         return _told(_usage(error, arguments), USER_ERROR)

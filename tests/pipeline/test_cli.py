@@ -14,6 +14,8 @@ import pytest
 from gristmill.pipeline import cli
 from gristmill.pipeline.cli_shared import print_table, share
 from gristmill.pipeline.errors import GuardrailStop, UserError
+from gristmill.pipeline.recipe_errors import nearest_first
+from gristmill.stages.registry import STAGES
 from gristmill.stages.stage import StageUnavailable
 
 COMMANDS = [
@@ -109,8 +111,7 @@ def test_the_stages_are_listed_and_each_shows_its_settings_as_flags(capsys, monk
         (["run", "demo", "--input", "x", "--sample", "0%"], "--sample 0%: should be a share of the documents, e.g. 1% or 0.01\n"),
         (
             ["stage", "gopher", "a", "b"],
-            "unknown stage gopher; stages are gopher_quality, url_filter, extract, language, "
-            "gopher_repetition, exact, minhash, or module:Class of your own\n",
+            f"unknown stage gopher; stages are {nearest_first('gopher', STAGES)}, or module:Class of your own\n",
         ),
         (
             ["stage", "language", "a", "b", "--keep.en", "1.5"],
