@@ -19,6 +19,8 @@ STAGES: dict[str, str] = {
     "repeated_lines": "gristmill.stages.repeated_lines:RepeatedLines",
     "code": "gristmill.stages.code:Code",
     "normalise": "gristmill.stages.normalise:Normalise",
+    "redpajama_v2": "gristmill.stages.redpajama_v2:RedPajamaV2",
+    "line_corrections": "gristmill.stages.line_corrections:LineCorrections",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
 }
