@@ -154,7 +154,13 @@ class TextFeatures:
 
     def ngram_char_counts(self, splitter: str, counting: str) -> NDArray[np.int64]:
         """Code points in repeated word n-grams; see `ngram_kernels.ngram_char_counts`."""
-        way = {"union": ngram_kernels.UNION, "greedy": ngram_kernels.GREEDY, "occurrences": ngram_kernels.OCCURRENCES}[counting]
+        ways = {
+            "union": ngram_kernels.UNION,
+            "first": ngram_kernels.FIRST,
+            "greedy": ngram_kernels.GREEDY,
+            "occurrences": ngram_kernels.OCCURRENCES,
+        }
+        way = ways[counting]
         number = SPLITTERS[splitter].number
         return self.kept(
             ("ngram_char_counts", splitter, counting),

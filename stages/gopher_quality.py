@@ -11,7 +11,7 @@ from gristmill.stages.filter import Filter, Rule
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
-Flavour = Literal["dclm", "paper", "datatrove", "datatrove_2024_04", "dolma"]
+Flavour = Literal["dclm", "paper", "datatrove", "datatrove_2024_04", "dolma", "rpv2"]
 
 # What each implementation does, by signal (switches that are not named are DCLM's, the signals' own defaults).
 # [code: dclm baselines/mappers; datatrove filters/gopher_quality_filter.py at HEAD and v0.2.0; dolma taggers/gopher.py]
@@ -47,8 +47,9 @@ class GopherQuality(Filter):
     """Drop documents that do not look like prose.
 
     The flavours take the words that their published code takes, but for those of spaCy (`datatrove`) and NLTK
-    (`datatrove_2024_04`): these take words by Unicode's UAX #29, which part most English text alike. For every flavour an empty
-    text has ratios of 0 and is dropped by the fewest words.
+    (`datatrove_2024_04`): these take words by Unicode's UAX #29, which part most English text alike. `rpv2` holds the bounds
+    against RedPajama-V2's signals and has no rule on stop words. For every flavour an empty text has ratios of 0 and is dropped
+    by the fewest words.
     """
 
     kind: ClassVar[str] = "gopher_quality"
@@ -95,6 +96,9 @@ class GopherQuality(Filter):
         def at_least(name: str, signal: str, bound: float | None) -> Rule:
             return Rule(name, signal, at_least=bound, switches=switches(signal))
 
+        if self.flavour == "rpv2":
+            yield from self._rules_of_rpv2()
+            return
         length = "median_word_length" if self.flavour == "dolma" else "mean_word_length"
         yield at_least("too_few_words", "word_count", self.min_words)
         yield at_most("too_many_words", "word_count", self.max_words)
@@ -112,9 +116,23 @@ class GopherQuality(Filter):
         yield at_least("too_few_alphabetic_words", "words_with_a_letter_fraction", self.min_words_with_a_letter)
         yield at_least("too_few_stop_words", "stop_word_count", self.min_stop_words)
 
+    def _rules_of_rpv2(self) -> Iterator[Rule]:
+        """The same bounds on RedPajama-V2's signals; its stop words are a share without a published bound, and so no rule."""
+        yield Rule("too_few_words", "rps_doc_word_count", at_least=self.min_words)
+        yield Rule("too_many_words", "rps_doc_word_count", at_most=self.max_words)
+        yield Rule("short_words", "rps_doc_mean_word_length", at_least=self.min_word_length)
+        yield Rule("long_words", "rps_doc_mean_word_length", at_most=self.max_word_length)
+        yield Rule("too_many_symbols", "rps_doc_symbol_to_word_ratio", at_most=self.max_symbols_per_word)
+        yield Rule("too_many_bullet_lines", "rps_lines_start_with_bulletpoint", at_most=self.max_bullet_lines)
+        yield Rule("too_many_ellipsis_lines", "rps_doc_frac_lines_end_with_ellipsis", at_most=self.max_ellipsis_lines)
+        # rounded like the signal, or 0.8 with a letter and 0.2 without would not meet at the bound
+        without = None if self.min_words_with_a_letter is None else round(1 - self.min_words_with_a_letter, 8)
+        yield Rule("too_few_alphabetic_words", "rps_doc_frac_no_alph_words", at_most=without)
+
     def code(self) -> list[str]:
         """The signals and what they are made of."""
-        return [*SIGNAL_CODE, "gristmill.stages.signals.symbols", "gristmill.stages.signals.lines"]
+        own = [*SIGNAL_CODE, "gristmill.stages.signals.symbols", "gristmill.stages.signals.lines"]
+        return [*own, *RPV2_CODE] if self.flavour == "rpv2" else own
 
 
 SIGNAL_CODE = (
@@ -132,3 +150,13 @@ SIGNAL_CODE = (
     "gristmill.stages.numba_cache",
 )
 """Modules whose source decides what the signals of both Gopher filters are."""
+
+RPV2_CODE = (
+    "gristmill.stages.signals.redpajama",
+    "gristmill.stages.signals.redpajama_lists",
+    "gristmill.stages.redpajama_kernels",
+    "gristmill.stages.character_classes",
+    "gristmill.stages.word_lists",
+    "gristmill.stages.ngram_kernels",
+)
+"""Modules whose source decides what RedPajama-V2's signals are, beside `SIGNAL_CODE`."""

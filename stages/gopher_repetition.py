@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from gristmill.stages.filter import Filter, Rule
-from gristmill.stages.gopher_quality import SIGNAL_CODE, Flavour, Fraction
+from gristmill.stages.gopher_quality import RPV2_CODE, SIGNAL_CODE, Flavour, Fraction
 
 # What each implementation does (switches that are not named are DCLM's, the signals' own defaults).
 # [code: dclm filters/content_filters.py; datatrove filters/gopher_repetition_filter.py at HEAD and v0.2.0;
@@ -41,8 +41,8 @@ class GopherRepetition(Filter):
     """Drop documents that repeat themselves.
 
     The flavours take the words that their published code takes, but for those of spaCy (`datatrove`) and NLTK
-    (`datatrove_2024_04`): these take words by Unicode's UAX #29. `dolma` has no rules on paragraphs. An empty text has
-    fractions of 0; the rule on the number of words drops it.
+    (`datatrove_2024_04`): these take words by Unicode's UAX #29. `dolma` has no rules on paragraphs, `rpv2` (on
+    RedPajama-V2's signals) none on lines either. An empty text has fractions of 0; the rule on the number of words drops it.
     """
 
     kind: ClassVar[str] = "gopher_repetition"
@@ -91,7 +91,7 @@ class GopherRepetition(Filter):
 
     def rules(self) -> Iterator[Rule]:
         """The rules in the flavour's order: lines and paragraphs, then n-grams from short to long."""
-        lines, share_of = _LINES[self.flavour], _SHARE_OF.get(self.flavour, {})
+        lines, share_of = _LINES.get(self.flavour, {}), _SHARE_OF.get(self.flavour, {})
         line = Rule("duplicate_lines", "duplicate_line_fraction", at_most=self.max_duplicate_lines, switches=lines)
         line_chars = Rule(
             "duplicate_line_chars",
@@ -117,14 +117,18 @@ class GopherRepetition(Filter):
                 yield from (paragraph, paragraph_chars, line, line_chars)
             else:
                 yield from (line, paragraph, line_chars, paragraph_chars)
-        else:
+        elif self.flavour == "dolma":
             yield from (line, line_chars)
         for sort, lengths in (("top", range(2, 5)), ("duplicate", range(5, 11))):
             for n in lengths:
                 bound: float | None = getattr(self, f"max_{sort}_{n}gram_chars")
                 switches = _NGRAMS.get(self.flavour, {})
-                yield Rule(f"{sort}_{n}gram", f"{sort}_{n}gram_char_fraction", at_most=bound, switches=switches)
+                signal = f"{sort}_{n}gram_char_fraction"
+                if self.flavour == "rpv2":
+                    signal = f"rps_doc_frac_chars_top_{n}gram" if sort == "top" else f"rps_doc_frac_chars_dupe_{n}grams"
+                yield Rule(f"{sort}_{n}gram", signal, at_most=bound, switches=switches)
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""
-        return [*SIGNAL_CODE, "gristmill.stages.signals.repetition", "gristmill.stages.ngram_kernels"]
+        own = [*SIGNAL_CODE, "gristmill.stages.signals.repetition", "gristmill.stages.ngram_kernels"]
+        return [*own, *RPV2_CODE] if self.flavour == "rpv2" else own

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Positions = NDArray[np.int64]
     Hashes = NDArray[np.uint64]
 
-UNION, GREEDY, OCCURRENCES = 0, 1, 2
+UNION, GREEDY, OCCURRENCES, FIRST = 0, 1, 2, 3
 """How published code counts repeated n-grams; see `ngram_char_counts`."""
 
 SHORTEST, LONGEST, LONGEST_TOP = 2, 10, 4
@@ -106,7 +106,7 @@ def _top_chars(
                 length = here
             most = counts[group]
     if most == 1:
-        if counting == UNION or words < n:
+        if counting in (UNION, FIRST) or words < n:
             return 0
         length = chars[n]  # of the n-grams that occur once, the first
     if counting == GREEDY:
@@ -125,7 +125,7 @@ def _repeated_chars(
         seen[:groups] = 0
     for index in range(found):
         place = places[index]
-        if counting == UNION:
+        if counting in (UNION, FIRST):
             total += chars[place + n] - chars[max(place, covered)]
             covered = place + n
         elif counting == OCCURRENCES:
@@ -153,8 +153,9 @@ def ngram_char_counts(
         offsets: shape (n_documents + 1,): where each document begins in `data`, and the end.
         splitter: number of the word splitter.
         counting: UNION: the longest of the most frequent n-grams, 0 if none occurs twice; each code point in any repeated n-gram
-            once. GREEDY: the first of the most frequent, with the spaces between its words; a scan that adds a repeat and jumps
-            over it. OCCURRENCES: the first of the most frequent; every occurrence of repeated n-grams, overlaps and all.
+            once. FIRST: as UNION, but the first of the most frequent n-grams. GREEDY: the first of the most frequent, with the
+            spaces between its words; a scan that adds a repeat and jumps over it. OCCURRENCES: the first of the most frequent;
+            every occurrence of repeated n-grams, overlaps and all.
         flags, classes: the tables of `unicode_tables` and `uax29_classes`.
 
     Returns:

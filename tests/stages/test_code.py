@@ -142,7 +142,7 @@ def test_impossible_settings_are_refused(bounds):
         Code(**bounds)
 
 
-HTML_PIECES = [
+HTML_PIECES = ["<", ">", "<p>", "</p>", "<!--", "-->", "<script>", "</script>", "<style", "</style", "&amp;", "&#", "x41;", "&", ";"]
     "<",
     ">",
     "<p>",

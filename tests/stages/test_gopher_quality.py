@@ -152,6 +152,22 @@ def test_punctuation_is_no_word_for_datatrove():
     assert verdict.values[1].tolist() == [8 / 3, 0]
 
 
+def test_rpv2_counts_redpajamas_words_bullets_and_symbols():
+    text = "– A-b, (c) 12…\n* d ...\n"  # raw words – A - b , ( c ) 12 … * d ...; normalised words – ab c 12… d
+    verdict = judge(GopherQuality(flavour="rpv2"), [text])
+    assert {rule.name: float(values[0]) for rule, values in zip(verdict.rules, verdict.values, strict=True)} == {
+        "too_few_words": 5,
+        "too_many_words": 5,
+        "short_words": 8 / 5,
+        "long_words": 8 / 5,
+        "too_many_symbols": round(2 / 13, 8),
+        "too_many_bullet_lines": 0.5,
+        "too_many_ellipsis_lines": 1.0,
+        "too_few_alphabetic_words": round(9 / 13, 8),
+    }
+    assert judge(only("rpv2", min_words_with_a_letter=0.8), ["a b c d 1", "a b c d 1 2"]).kept.tolist() == [True, False]
+
+
 def test_the_first_failed_rule_in_published_order_is_named():
     texts = ["", "a b c", times(60, "x"), times(60, "#abc"), w(60)]
     assert judge(GopherQuality(), texts).first_failed_rule == ["too_few_words"] * 2 + ["short_words", "too_few_words", None]
@@ -185,7 +201,7 @@ def test_empty_text_is_dropped_for_its_length(flavour):
     assert judge(GopherQuality(flavour=flavour), ["", " \n\n "]).first_failed_rule == ["too_few_words"] * 2
 
 
-@pytest.mark.parametrize("bounds", [{"min_words": -1}, {"max_bullet_lines": 1.5}, {"flavour": "rpv2"}, {"min_wrods": 5}])
+@pytest.mark.parametrize("bounds", [{"min_words": -1}, {"max_bullet_lines": 1.5}, {"flavour": "nltk"}, {"min_wrods": 5}])
 def test_impossible_settings_are_refused(bounds):
     with pytest.raises(ValidationError):
         GopherQuality(**bounds)

@@ -14,20 +14,20 @@ PARAGRAPHS = "alpha beta\n\nalpha beta\n\ngamma delta\n\nepsilon"
 
 # (text, rule, value by flavour); single letters are the same words to every splitter
 CASES = [
-    ("a b a b c", "top_2gram", {"datatrove": 6 / 9, "dclm": 0.8, "dolma": 0.8}),
-    ("a b a b c", "top_3gram", {"datatrove": 5 / 9, "dclm": 0, "dolma": 0.6}),
-    ("a b a b c", "top_4gram", {"datatrove": 7 / 9, "dclm": 0, "dolma": 0.8}),
-    ("hello world", "top_2gram", {"datatrove": 1.0, "dclm": 0, "dolma": 1.0}),
-    (TEN, "top_2gram", {"datatrove": 6 / 19, "dclm": 0.4, "dolma": 0.4}),
-    (TEN, "top_3gram", {"datatrove": 10 / 19, "dclm": 0.6, "dolma": 0.6}),
-    (TEN, "top_4gram", {"datatrove": 14 / 19, "dclm": 0.8, "dolma": 0.8}),
-    (TEN, "duplicate_5gram", {"datatrove": 5 / 19, "dclm": 1.0, "dolma": 10 / 30}),
-    (TEN, "duplicate_6gram", {"datatrove": 0, "dclm": 0, "dolma": 0}),
-    (EIGHTEEN, "top_2gram", {"datatrove": 6 / 35, "dclm": 4 / 18, "dolma": 4 / 18}),
-    (EIGHTEEN, "top_3gram", {"datatrove": 10 / 35, "dclm": 6 / 18, "dolma": 6 / 18}),
-    (EIGHTEEN, "top_4gram", {"datatrove": 14 / 35, "dclm": 8 / 18, "dolma": 8 / 18}),
-    (EIGHTEEN, "duplicate_5gram", {"datatrove": 5 / 35, "dclm": 12 / 18, "dolma": 4 * 5 / (14 * 5)}),
-    (EIGHTEEN, "duplicate_6gram", {"datatrove": 6 / 35, "dclm": 12 / 18, "dolma": 2 * 6 / (13 * 6)}),
+    ("a b a b c", "top_2gram", {"datatrove": 6 / 9, "dclm": 0.8, "dolma": 0.8, "rpv2": 0.8}),
+    ("a b a b c", "top_3gram", {"datatrove": 5 / 9, "dclm": 0, "dolma": 0.6, "rpv2": 0}),
+    ("a b a b c", "top_4gram", {"datatrove": 7 / 9, "dclm": 0, "dolma": 0.8, "rpv2": 0}),
+    ("hello world", "top_2gram", {"datatrove": 1.0, "dclm": 0, "dolma": 1.0, "rpv2": 0}),
+    (TEN, "top_2gram", {"datatrove": 6 / 19, "dclm": 0.4, "dolma": 0.4, "rpv2": 0.4}),
+    (TEN, "top_3gram", {"datatrove": 10 / 19, "dclm": 0.6, "dolma": 0.6, "rpv2": 0.6}),
+    (TEN, "top_4gram", {"datatrove": 14 / 19, "dclm": 0.8, "dolma": 0.8, "rpv2": 0.8}),
+    (TEN, "duplicate_5gram", {"datatrove": 5 / 19, "dclm": 1.0, "dolma": 10 / 30, "rpv2": 1.0}),
+    (TEN, "duplicate_6gram", {"datatrove": 0, "dclm": 0, "dolma": 0, "rpv2": 0}),
+    (EIGHTEEN, "top_2gram", {"datatrove": 6 / 35, "dclm": 4 / 18, "dolma": 4 / 18, "rpv2": round(4 / 18, 8)}),
+    (EIGHTEEN, "top_3gram", {"datatrove": 10 / 35, "dclm": 6 / 18, "dolma": 6 / 18, "rpv2": round(6 / 18, 8)}),
+    (EIGHTEEN, "top_4gram", {"datatrove": 14 / 35, "dclm": 8 / 18, "dolma": 8 / 18, "rpv2": round(8 / 18, 8)}),
+    (EIGHTEEN, "duplicate_5gram", {"datatrove": 5 / 35, "dclm": 12 / 18, "dolma": 4 * 5 / (14 * 5), "rpv2": round(12 / 18, 8)}),
+    (EIGHTEEN, "duplicate_6gram", {"datatrove": 6 / 35, "dclm": 12 / 18, "dolma": 2 * 6 / (13 * 6), "rpv2": round(12 / 18, 8)}),
     (LINES, "duplicate_lines", {"datatrove": 0.25, "dclm": 0.5, "dolma": 0.5}),
     (LINES, "duplicate_line_chars", {"datatrove": 8 / 27, "dclm": 16 / 24, "dolma": 16 / 22}),
     (PARAGRAPHS, "duplicate_paragraphs", {"datatrove": 0.25, "dclm": 0.5}),
@@ -35,7 +35,11 @@ CASES = [
     (PARAGRAPHS, "duplicate_lines", {"datatrove": 0.25, "dclm": 0.5, "dolma": 5 / 7}),
     (PARAGRAPHS, "duplicate_line_chars", {"datatrove": 10 / 44, "dclm": 20 / 38, "dolma": 20 / 35}),
     # of the most frequent 2-grams DCLM takes the longest, the others the first
-    ("a b x long word y a b z long word", "top_2gram", {"datatrove": 6 / 33, "dclm": 16 / 23, "dolma": 4 / 23}),
+    (
+        "a b x long word y a b z long word",
+        "top_2gram",
+        {"datatrove": 6 / 33, "dclm": 16 / 23, "dolma": 4 / 23, "rpv2": round(4 / 23, 8)},
+    ),
 ]
 
 
@@ -72,6 +76,7 @@ def test_dclm_ignores_punctuation_and_keeps_case():
         ("paper", ["duplicate_lines", "duplicate_paragraphs", "duplicate_line_chars", "duplicate_paragraph_chars"]),
         ("datatrove", ["duplicate_paragraphs", "duplicate_paragraph_chars", "duplicate_lines", "duplicate_line_chars"]),
         ("dolma", ["duplicate_lines", "duplicate_line_chars"]),
+        ("rpv2", []),
     ],
 )
 def test_rules_come_in_the_published_order(flavour, order):
@@ -92,5 +97,5 @@ def test_the_bound_itself_is_kept():
 
 
 def test_texts_without_words_repeat_nothing():
-    for flavour in ("dclm", "paper", "datatrove", "datatrove_2024_04", "dolma"):
+    for flavour in ("dclm", "paper", "datatrove", "datatrove_2024_04", "dolma", "rpv2"):
         assert judge(GopherRepetition(flavour=flavour), ["", "word"]).kept.tolist() == [True, True]
