@@ -142,25 +142,11 @@ def test_impossible_settings_are_refused(bounds):
         Code(**bounds)
 
 
-HTML_PIECES = ["<", ">", "<p>", "</p>", "<!--", "-->", "<script>", "</script>", "<style", "</style", "&amp;", "&#", "x41;", "&", ";"]
-    "<",
-    ">",
-    "<p>",
-    "</p>",
-    "<!--",
-    "-->",
-    "<script>",
-    "</script>",
-    "<style",
-    "</style",
-    "&amp;",
-    "&#",
-    "x41;",
+HTML_PIECES = ["<", ">", "<p>", "</p>", "<!--", "-->", "<script>", "</script>", "<style", "</style", "&amp;", "&#", "x41;"]
+TEXT_PIECES = [
     "&",
     ";",
     "#12;",
-]
-TEXT_PIECES = [
     "a",
     "1",
     "é",
