@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
+from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Protocol
@@ -46,6 +47,8 @@ SETTINGS = {
     "distributed.scheduler.allowed-failures": 1,
     "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
     "distributed.admin.tick.limit": "30s",
+    # of the processes that are started for us
+    "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
 }
 
 
@@ -319,7 +322,7 @@ class DaskCluster:
 
 def _explained(error: Exception, about: str) -> Exception:
     """An error of a task as the driver raises it: as it is where the user can mend it, else with what was worked on."""
-    if isinstance(error, UserError | StageUnavailable | MENDABLE_ERRORS):
+    if isinstance(error, (UserError, StageUnavailable, *MENDABLE_ERRORS)):
         return error
     if isinstance(error, OSError) and error.errno in MENDABLE:
         return error
@@ -327,6 +330,9 @@ def _explained(error: Exception, about: str) -> Exception:
 
 
 def _short(error: BaseException) -> str:
+    """What is wrong in the end: Dask wraps it in `Cluster failed to start` and `Nanny failed to start`."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
@@ -349,6 +355,8 @@ def _interrupts_are_ours() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # it unblocks the signal in the thread that starts it, which would then start the first worker
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

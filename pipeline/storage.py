@@ -165,8 +165,10 @@ def _reached(url: str) -> Iterator[None]:
     """Tell in words of our own that a remote storage does not answer or does not let us in."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise UserError(f"{url}: {str(error).lower()}; make the bucket first, or choose another place") from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in CLIENTS:
+        if type(error).__module__.partition(".")[0] not in CLIENTS and not isinstance(error, PermissionError):
             raise
         raise UserError(
             f"{url}: this storage cannot be used ({error}); check its address and credentials, which come from the environment "
