@@ -200,7 +200,7 @@ def arrangement_problems(read: Read, across: Sequence[Stage]) -> Iterator[Proble
     _labels(across, ("stages",), taken, problems)
     problems += _impossible_rules(across, ("stages",))
     for index, stage in enumerate(across):
-        if stage.needs == "html":
+        if stage.needs in ("html", "page"):
             problems.append(
                 Problem(("stages", index), f"{stage.label} works on pages; move it to the stages of a source that has them")
             )
@@ -287,6 +287,8 @@ def _text_problems(format_: str, stages: Sequence[Stage], loc: Loc, text_wanted:
         if stage.needs == "html" and not has_html:
             why = f"{format_} documents carry text already" if format_ not in HTML_FORMATS else "the pages are text by then"
             yield Problem((*loc, index), f"{stage.label} needs pages, and {why}; remove it")
+        elif stage.needs == "page" and not has_html and format_ in HTML_FORMATS:
+            yield Problem((*loc, index), f"{stage.label} reads pages, and the pages are text by then; put it before extract")
         elif stage.needs == "text" and not has_text and type(stage) is not Stage and not unread:
             yield Problem(
                 (*loc, index), f"{stage.label} needs text, and {format_} documents have none yet; put extract before it"

@@ -48,7 +48,7 @@ def try_stages(stages: Sequence[Stage]) -> None:
     for stage in stages:
         try:
             stage.set_up()
-            _try(stage, Batch(sample_document(html=stage.needs == "html")))
+            _try(stage, Batch(sample_document(html=stage.needs in ("html", "page"))))
         except (StageUnavailable, UserError):
             raise
         except ModuleNotFoundError as error:

@@ -6,6 +6,7 @@ from gristmill.stages.stage import Stage
 
 STAGES: dict[str, str] = {
     "url_filter": "gristmill.stages.url_filter:UrlFilter",
+    "opt_out": "gristmill.stages.opt_out:OptOut",
     "extract": "gristmill.stages.extract:Extract",
     "language": "gristmill.stages.language:Language",
     "gopher_quality": "gristmill.stages.gopher_quality:GopherQuality",

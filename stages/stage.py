@@ -17,8 +17,9 @@ class Stage(Settings):
 
     kind: ClassVar[str] = ""
     """Name in recipes and on the command line, e.g. `gopher_quality`; set by each stage."""
-    needs: ClassVar[Literal["text", "html", "url"]] = "text"
-    """What the documents must carry: `url` works before and after extraction, `text` only after, `html` only before."""
+    needs: ClassVar[Literal["text", "html", "page", "url"]] = "text"
+    """What the documents must carry: `url` works before and after extraction, `text` only after, `html` only before, and makes
+    text of the pages. `page` works on the pages and leaves them: before extraction, or on documents that never were pages."""
 
     libraries: ClassVar[tuple[str, ...]] = ()
     """Installed distributions whose version decides what the stage computes."""

@@ -322,8 +322,15 @@ def _pass_block(window: _Window, record: Record, body: int) -> None:
         record.damage = f"{record.length - left} of {record.length} bytes, then {why or 'the file ends or another record begins'}"
 
 
+SEVERAL = ("x-robots-tag", "link")
+"""Header fields that each say something of their own where they are repeated."""
+
+
 def parse_headers(block: bytes) -> dict[str, str]:
-    """Read the header fields below a first line: lower-case names, continued lines joined, the first of repeated ones."""
+    """Read the header fields below a first line: lower-case names, continued lines joined.
+
+    Of repeated fields the first counts; those of `SEVERAL` are kept all, a line each.
+    """
     try:
         text = block.decode("utf-8")
     except UnicodeDecodeError:
@@ -339,6 +346,8 @@ def parse_headers(block: bytes) -> dict[str, str]:
         name = key.strip().lower() if colon else ""
         if name and name not in headers:
             headers[name] = value.strip()
+        elif name in SEVERAL:
+            headers[name] += "\n" + value.strip()
         else:
             name = ""
     return headers

@@ -17,6 +17,7 @@ HTML_TYPES = ("text/html", "application/xhtml+xml")
 _RECORDS = {"warc": ("response", "resource"), "wet": ("conversion",)}
 _SMALL = 40  # no web text is compressed to less than a fortieth
 _KEPT_HEADERS = {"warc-ip-address": "ip_address", "warc-payload-digest": "payload_digest", "warc-truncated": "truncated"}
+_RIGHTS_HEADERS = {"x-robots-tag": "x_robots_tag", "tdm-reservation": "tdm_reservation", "tdm-policy": "tdm_policy"}
 
 
 def read(
@@ -169,8 +170,9 @@ def _take_page(record: Record, kind: str, id: str, url: str | None, settings: Re
             _too_large(out, record, id, url, large.args[0], settings)
             return
         meta["http_status"] = response.status
-        if robots := response.headers.get("x-robots-tag"):
-            meta["x_robots_tag"] = robots
+        meta |= {name: response.headers[key] for key, name in _RIGHTS_HEADERS.items() if response.headers.get(key)}
+        if "license" in response.headers.get("link", "").lower():
+            meta["link"] = response.headers["link"]
     media = media_type(content_type or headers.get("warc-identified-payload-type"))
     if media not in HTML_TYPES and (media or not looks_like_html(body)):
         detail = content_type or "no content type, and nothing that looks like HTML"
