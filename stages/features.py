@@ -126,6 +126,19 @@ class TextFeatures:
         """Paragraphs (parted by empty lines) without the whitespace at their ends, empty ones left out."""
         return self.segments("stripped_paragraphs")
 
+    @property
+    def sentences(self) -> Spans:
+        """Sentences by the rules of `gristmill.stages.sentences`, without the whitespace at their ends."""
+        from gristmill.stages.line_classes import line_classes
+        from gristmill.stages.sentence_spans import fill_sentence_spans
+
+        flags, classes = tables().flags, line_classes()
+
+        def fill(document: int, starts: NDArray[np.int64], ends: NDArray[np.int64], spans: NDArray[np.int64]) -> tuple[int, int]:
+            return fill_sentence_spans(self.data, self.offsets, document, flags, classes, starts, ends, spans)
+
+        return self.kept("sentences", lambda: self._spans(fill, expected=len(self.data) // 50))
+
     def _spans(self, fill: Callable[..., tuple[int, int]], expected: int) -> Spans:
         """Call a kernel that fills spans, with more room each time it has too little."""
         spans = np.zeros(len(self) + 1, dtype=np.int64)

@@ -22,6 +22,7 @@ STAGES: dict[str, str] = {
     "normalise": "gristmill.stages.normalise:Normalise",
     "redpajama_v2": "gristmill.stages.redpajama_v2:RedPajamaV2",
     "line_corrections": "gristmill.stages.line_corrections:LineCorrections",
+    "madlad": "gristmill.stages.madlad:Madlad",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
 }

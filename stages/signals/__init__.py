@@ -97,6 +97,13 @@ _NAMES_OF_MODULE: dict[str, tuple[str, ...]] = {
         *(f"rps_doc_frac_chars_dupe_{n}grams" for n in (5, 6, 7, 8, 9, 10)),
     ),
     "redpajama_lists": ("rps_doc_ldnoobw_words", "rps_doc_stop_word_fraction"),
+    "madlad": (
+        "questionable_sentence_fraction",
+        "list_case_sentence_fraction",
+        "odd_length_sentence_fraction",
+        "danger_char_sentence_fraction",
+        "has_policy_phrase",
+    ),
 }
 
 MODULES: dict[str, str] = {

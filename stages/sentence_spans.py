@@ -1,0 +1,70 @@
+"""Compiled kernels that say where the sentences of `gristmill.stages.sentences` stand, not only how many there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gristmill.stages.line_classes import TERMINAL
+from gristmill.stages.numba_cache import njit
+from gristmill.stages.sentences import _ends_at as ends_at
+from gristmill.stages.text_kernels import code_point_at, find_line_boundary, int64, strip
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
+    Positions = NDArray[np.int64]
+
+_MAY_END = np.array([chr(byte) in ".!?" or byte >= 0x80 for byte in range(256)])
+
+
+@njit("int64(uint8[::1], int64, int64, uint8[::1], uint8[::1], int64[::1], int64[::1])")
+def split_sentences(data: Bytes, begin: int, end: int, flags: Bytes, classes: Bytes, starts: Positions, ends: Positions) -> int:
+    """Write the sentences in [begin, end), without white space at their ends, to `starts` and `ends`; returns how many."""
+    count = 0
+    while begin < end:
+        line_end, after = find_line_boundary(data, begin, end)
+        position = first = begin
+        while position < line_end:
+            if not _MAY_END[data[position]]:
+                position += 1
+                continue
+            point, size = code_point_at(data, position)
+            if not classes[point] & TERMINAL:
+                position += size
+                continue
+            ended, position = ends_at(data, begin, position, line_end, flags, classes)
+            if ended:
+                starts[count], ends[count] = strip(data, first, position, flags)
+                count += 1
+                first = position
+        starts[count], ends[count] = strip(data, first, line_end, flags)
+        count += int64(starts[count] < ends[count])
+        begin = after
+    return count
+
+
+@njit("UniTuple(int64, 2)(uint8[::1], int64[::1], int64, uint8[::1], uint8[::1], int64[::1], int64[::1], int64[::1])")
+def fill_sentence_spans(
+    data: Bytes,
+    offsets: Positions,
+    document: int,
+    flags: Bytes,
+    classes: Bytes,
+    starts: Positions,
+    ends: Positions,
+    spans: Positions,
+) -> tuple[int, int]:
+    """Write the sentences of the documents from `document` on, as far as there is surely room; see `fill_word_spans`."""
+    while document < offsets.size - 1:
+        filled = spans[document]
+        begin, end = offsets[document], offsets[document + 1]
+        needed = end - begin + 1
+        if filled + needed > starts.size:
+            return document, needed
+        sentences = split_sentences(data, begin, end, flags, classes, starts[filled:], ends[filled:])
+        document += 1
+        spans[document] = filled + sentences
+    return document, 0
