@@ -100,7 +100,7 @@ class Driver:
         for name, source in self.recipe.sources.items():
             first, *later[name] = segments(source.stages) or [()]
             self.state.parts += self._read(name, units[name], first)
-            self._guard(name, first)
+            self._guard(name, {passes.READ: False} | _extracting(first))
         self._check_ids()
         for name, chains in later.items():
             for chain in chains:
@@ -217,7 +217,7 @@ class Driver:
             self.state.versions[name] += _measures(chain)
             for stage in chain:
                 self._count_nothing(stage.label, name)
-            self._guard(name, chain)
+            self._guard(name, _extracting(chain))
 
     def _deduplicate(self, stage: Deduplicator) -> None:
         packs = make_packs(self.state.parts, self.recipe.partition_bytes)
@@ -225,23 +225,23 @@ class Driver:
         self.state.take_removals(stage.label, packs, removed)
         for name in self.recipe.sources:
             self._count_nothing(stage.label, name)
-            self._guard(name, (stage,))
+            self._guard(name, _extracting((stage,)))
 
-    def _guard(self, source: str, stages: Sequence[Stage]) -> None:
-        """Raise where one of the stages removed more of a source's documents than it may."""
+    def _guard(self, source: str, labels: dict[str, bool]) -> None:
+        """Raise where one of the steps removed more of a source's documents than it may; by label, whether it extracts."""
         rails = self.recipe.guardrails
         if not (rails.enabled and self.options.guardrails):
             return
-        for stage in stages:
-            counts, limit = self.state.counts[stage.label, source], rails.limit(stage)
+        for label, extracts in labels.items():
+            counts, limit = self.state.counts[label, source], rails.limit(label, extracts)
             number, removed = counts["in"], counts["removed"]
             if number >= max(1, rails.from_documents) and removed > limit * number:
                 most_first = sorted(counts["rules"].items(), key=lambda item: -int(item[1]))
                 rules = ", ".join(f"{rule} {count:,}" for rule, count in most_first)
                 raise GuardrailStop(
-                    f"{stage.label} removed {removed:,} of {number:,} documents of {source} "
+                    f"{label} removed {removed:,} of {number:,} documents of {source} "
                     f"({removed / number:.1%}; its guardrail is {limit:.0%}): {rules}. "
-                    f"If that is right, set guardrails.stages.{stage.label} higher or give --keep-going"
+                    f"If that is right, set guardrails.stages.{label} higher or give --keep-going"
                 )
 
     def _check_ids(self) -> None:
@@ -286,3 +286,8 @@ def _measures(chain: tuple[Stage, ...]) -> int:
     """Text versions that a chain measures: runs of filters between editors."""
     kinds = [isinstance(stage, Filter) for stage in chain]
     return sum(1 for index, kind in enumerate(kinds) if kind and (index == 0 or not kinds[index - 1]))
+
+
+def _extracting(stages: Sequence[Stage]) -> dict[str, bool]:
+    """Labels of stages, each with whether it makes text of pages: losing many there has a guardrail of its own."""
+    return {stage.label: stage.needs == "html" for stage in stages}

@@ -122,10 +122,9 @@ class Guardrails(Settings):
     stages: dict[str, Fraction] = Field(default_factory=dict)
     """Largest share for single steps, by the name of the step."""
 
-    def limit(self, stage: Stage) -> float:
-        """Largest share of its documents that `stage` may remove."""
-        general = self.at_most_unextracted if stage.needs == "html" else self.at_most_removed
-        return self.stages.get(stage.label, general)
+    def limit(self, label: str, extracts: bool = False) -> float:
+        """Largest share of its documents that a step may remove; `extracts` says that it makes text of pages."""
+        return self.stages.get(label, self.at_most_unextracted if extracts else self.at_most_removed)
 
 
 class Recipe(Settings):
@@ -219,10 +218,11 @@ def name_problems(
             yield Problem(("mixture", name), f"no such source; the recipe has {', '.join(names)}")
     if mixture is not None and (unweighted := [name for name in names if name not in mixture]):
         yield Problem(("mixture",), f"gives no weight to {', '.join(unweighted)}; name every source")
-    labels = list(dict.fromkeys(stage.label for stages in (*(stages for _, stages in read.values()), across) for stage in stages))
+    stages = [stage for stages in (*(stages for _, stages in read.values()), across) for stage in stages]
+    labels = list(dict.fromkeys(["read", *(stage.label for stage in stages)]))
     for label in guarded:
         if label not in labels:
-            yield Problem(("guardrails", "stages", label), f"no such step; the recipe has {', '.join(labels) or 'none'}")
+            yield Problem(("guardrails", "stages", label), f"no such step; the recipe has {', '.join(labels)}")
 
 
 def _labels(stages: Sequence[Stage], loc: Loc, taken: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from gristmill.pipeline.recipe import Guardrails, Recipe, Source, SourceRead, re
 from gristmill.pipeline.recipe_file import as_recipe
 from gristmill.pipeline.run_folder import RUN, WORK, check_folder, publish, published, storage_at, taken
 from gristmill.pipeline.runner import Runner
-from gristmill.pipeline.setup_check import set_up_stages
+from gristmill.pipeline.setup_check import set_up_stages, try_stages
 from gristmill.pipeline.steps import StepStore
 from gristmill.pipeline.storage import Storage
 from gristmill.stages.deduplicator import Deduplicator
@@ -95,6 +95,8 @@ def run(
     facts = _facts(recipe, limit, sample, files)
     # what was published before stays as it is, facts and all, until the new outcome takes its place
     first = not published(previous)
+    # here first: kernels are compiled once, and the workers find them in the cache; the extractor's child is a worker's affair
+    try_stages([stage for stage in _stages(recipe) if stage.needs != "html"])
     with taken(folder), Progress(quiet=quiet) as progress, _cluster(workers, scheduler, cluster) as place:
         runner = Runner(place, kept, StepStore(kept, verify), progress)
         set_up_stages(place, _stages(recipe))
@@ -237,7 +239,6 @@ def _stages(recipe: Recipe) -> list[Stage]:
 
 @contextmanager
 def _cluster(workers: int | None, scheduler: str | None, cluster: str | None) -> Iterator[Cluster]:
-    _compile_kernels()
     place: Cluster = (
         InProcess()
         if workers == 0 and not scheduler and not cluster
@@ -247,13 +248,6 @@ def _cluster(workers: int | None, scheduler: str | None, cluster: str | None) ->
         yield place
     finally:
         place.close()
-
-
-def _compile_kernels() -> None:
-    """Compile once here, so that the workers find the kernels in the cache."""
-    from gristmill.stages.features import compile_all
-
-    compile_all()
 
 
 def _facts(recipe: Recipe, limit: int | None, sample: float | None, files: Mapping[str, list[InputFile]]) -> dict[str, Any]:

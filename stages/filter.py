@@ -82,7 +82,9 @@ class Verdict:
     @property
     def kept(self) -> np.ndarray:
         """bool of shape (n_documents,): no rule failed."""
-        return ~self.failed.any(axis=0)
+        import numpy as np
+
+        return np.asarray(~self.failed.any(axis=0))
 
     @property
     def first_failed(self) -> np.ndarray:

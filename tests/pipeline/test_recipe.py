@@ -14,6 +14,7 @@ from gristmill.stages.exact import Exact
 from gristmill.stages.extract import Extract
 from gristmill.stages.gopher_quality import GopherQuality
 from gristmill.stages.language import Language
+from gristmill.stages.registry import STAGES
 from gristmill.stages.url_filter import UrlFilter
 
 OWN_STAGE = '''
@@ -122,9 +123,8 @@ def test_all_mistakes_of_a_file_are_told_at_once_each_with_its_line(tmp_path):
         "recipe.yaml:2: seeds: unknown key; a recipe takes seed, name, sources, stages, tokenize, mixture, output, ledger, "
         "guardrails, partition_bytes",
         "recipe.yaml:5: sources.web.read.format: is 'wark'; should be 'warc', 'wet', 'jsonl', 'parquet' or 'text'",
-        "recipe.yaml:7: sources.web.stages[0]: unknown stage url_filtr; stages are url_filter, extract, language, "
-        "gopher_quality, "
-        "gopher_repetition, exact, minhash, or module:Class of your own",
+        f"recipe.yaml:7: sources.web.stages[0]: unknown stage url_filtr; stages are {', '.join(STAGES)}, "
+        "or module:Class of your own",
         "recipe.yaml:8: sources.web.stages[1].bund: unknown key; language takes bound, name, checkpoint, evaluate, keep, model, "
         "max_characters",
         "recipe.yaml:8: sources.web.stages[1].keep.en: is 1.5; should be less than or equal to 1",
@@ -361,7 +361,7 @@ def test_paths_are_sought_beside_the_recipe_first(tmp_path, monkeypatch):
 
 def test_guardrails_are_those_of_the_step_then_of_its_kind():
     rails = Guardrails(stages={"strict": 0.999})
-    limits = [rails.limit(stage) for stage in (Extract(), GopherQuality(), GopherQuality(name="strict"))]
+    limits = [rails.limit("extract", extracts=True), rails.limit("gopher_quality"), rails.limit("strict")]
     assert limits == [0.5, 0.98, 0.999]
 
 
@@ -371,7 +371,9 @@ def test_a_guardrail_for_no_step_is_a_mistake(tmp_path):
         sources: {w: {read: {format: text, paths: [x]}, stages: [language]}}
         guardrails: {stages: {langage: 0.9}}
         """
-    assert mistakes(write(tmp_path, text)) == ["recipe.yaml:3: guardrails.stages.langage: no such step; the recipe has language"]
+    assert mistakes(write(tmp_path, text)) == [
+        "recipe.yaml:3: guardrails.stages.langage: no such step; the recipe has read, language"
+    ]
 
 
 def test_a_recipe_is_shown_as_it_is_written(tmp_path):
