@@ -103,6 +103,7 @@ def _not_normal(data: Bytes, begin: int, end: int, flags: Bytes, kinds: Bytes) -
         point, size = int64(byte), 1
         if byte >= 0x80:
             point, size = code_point_at(data, position)
+            point = min(point, flags.size - 1)  # of bytes that are no UTF-8
         position += size
         flag = flags[point]
         found |= flag & ~_MAY_BE_MISREAD

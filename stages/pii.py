@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, field_validator
 
 from gristmill.stages.editor import Edited, Editor, Loss
 
@@ -111,6 +111,11 @@ class Pii(Editor):
 
     max_spans: NonNegativeInt | None = None
     """Drop documents with more pieces of personal data than this; without it none are dropped, but `dolma` drops those over 5."""
+
+    @field_validator(*(f"{kind.setting}_replacement" for kind in _OWN), mode="before")
+    @classmethod
+    def _one_is_enough(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     def edit(self, batch: Batch) -> Edited:
         """Mask or remove what is found; a document over `max_spans`, or of which nothing is left, is lost."""

@@ -151,6 +151,7 @@ def test_cuts_are_places_in_the_text_before():
 def test_replacements_take_turns_in_each_document():
     result = edit("a@b.com c@d.org e@f.net", "a@b.com", emails_replacement=("A", "B"))
     assert result.table["text"].to_pylist() == ["A B A", "A"]
+    assert edited("a@b.com c@d.org", emails_replacement="[mail]") == "[mail] [mail]"
 
 
 def test_removed_data_leaves_nothing_and_a_document_of_nothing_else_is_lost():
