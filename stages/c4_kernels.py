@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gristmill.stages.cut_kernels import CUT_COLUMNS, PIECE_COLUMNS, add_piece, with_room, write_pieces
+from gristmill.stages.cut_kernels import (
+    CUT_COLUMNS,
+    PIECE_COLUMNS,
+    add_piece,
+    next_line_boundary,
+    with_room,
+    write_pieces,
+)
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import code_point_at, count_code_points, find_line_boundary, find_newline, strip
+from gristmill.stages.text_kernels import code_point_at, count_code_points, find_newline, load8, strip
 from gristmill.stages.unicode_tables import DECIMAL_DIGIT, WHITESPACE
 
 if TYPE_CHECKING:
@@ -98,6 +105,40 @@ def find_phrases(data: Bytes, begin: int, end: int) -> int:
                 if _says(data, begin, position - _AT_K[phrase], end, _COOKIES + phrase):
                     found |= HAS_POLICY
     return found
+
+
+_ONES, _HIGHS, _SMALL = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080), np.uint64(0x2020202020202020)
+# four characters of each phrase that hardly any other text has, each eight times
+_RARE = np.array(
+    [int.from_bytes([byte] * 8, "little") for part in ("java", "m ip", "cy p", "okie", "f us") for byte in part.encode()],
+    dtype=np.uint64,
+)
+_BRACES, _E2, _84 = np.uint64(0x7B7B7B7B7B7B7B7B), np.uint64(0xE2E2E2E2E2E2E2E2), np.uint64(0x8484848484848484)
+
+
+@njit("uint64(uint64)", inline=True)
+def _zero_bytes(word: np.uint64) -> np.uint64:
+    """Not 0 exactly where one of the eight bytes is 0."""
+    return (word - _ONES) & ~word & _HIGHS
+
+
+@njit("boolean(uint8[::1], int64, int64)")
+def _may_have_phrases(data: Bytes, begin: int, end: int) -> bool:
+    """Whether rare letters of a phrase, or a brace, are in [begin, end), eight places at a time; sometimes true where none is."""
+    if end + 12 > data.size:
+        return True
+    for position in range(begin, end, 8):
+        found = _zero_bytes(load8(data, position) ^ _BRACES)
+        first, second = load8(data, position) | _SMALL, load8(data, position + 1) | _SMALL
+        third, fourth = load8(data, position + 2) | _SMALL, load8(data, position + 3) | _SMALL
+        for part in range(0, 20, 4):
+            unlike = (first ^ _RARE[part]) | (second ^ _RARE[part + 1]) | (third ^ _RARE[part + 2]) | (fourth ^ _RARE[part + 3])
+            found |= _zero_bytes(unlike)
+        # a Kelvin sign begins with E2 84; so do others, which are rare enough
+        found |= _zero_bytes((load8(data, position) ^ _E2) | (load8(data, position + 1) ^ _84))
+        if found:
+            return True
+    return False
 
 
 @njit("int64(uint8[::1], int64, int64, uint8[::1])")
@@ -244,18 +285,21 @@ def keep_lines(
     filled = cut = 0
     for row in range(documents):
         line, end = offsets[row], offsets[row + 1]
+        on = rules if _may_have_phrases(data, line, end) else rules & ~(JAVASCRIPT | POLICY | LEAVE_ANYWHERE)
+        bracketed = on & CITATIONS != 0 and _brackets(data, line, end) != 0
         count = 0
         boundary = boundary_end = -1  # of the line that was kept last
         while line < end:
-            line_end, after = find_line_boundary(data, line, end)
+            line_end, after = next_line_boundary(data, line, end)
             first, last = strip(data, line, line_end, flags)
-            citations = _brackets(data, first, last) if rules & CITATIONS else 0
-            pieces = with_room(pieces, count + citations + 2)
+            citations = _brackets(data, first, last) if bracketed else 0
+            if count + citations + 2 > pieces.shape[0]:
+                pieces = with_room(pieces, count + citations + 2)
             new_count = count
             if boundary >= 0:
                 newline = boundary_end - 1 if data[boundary_end - 1] == 10 else boundary
                 new_count = add_piece(pieces, count, newline, boundary_end, 1)
-            leave = rules & LEAVE_ANYWHERE != 0 and find_phrases(data, first, last) & (HAS_LOREM_IPSUM | HAS_BRACE) != 0
+            leave = on & LEAVE_ANYWHERE != 0 and find_phrases(data, first, last) & (HAS_LOREM_IPSUM | HAS_BRACE) != 0
             fate = KEPT
             if citations:
                 if last - first > scratch.size:
@@ -269,20 +313,20 @@ def keep_lines(
                 fate = TOO_LONG_WORD
             elif citations:
                 counted = rules & WORDS_BEFORE_CITATIONS != 0
-                fate = _fate(scratch, 0, length, flags, min_words, rules, counted)
+                fate = _fate(scratch, 0, length, flags, min_words, on, counted)
                 if counted and fate != NO_END_MARK and not _has_words(data, first, last, min_words, flags):
                     fate = TOO_FEW_WORDS
             else:
-                fate = _fate(data, first, last, flags, min_words, rules, False)
+                fate = _fate(data, first, last, flags, min_words, on, False)
             if fate == KEPT:
                 count = new_count
                 boundary, boundary_end = line_end, after
             fates[row, BLANK if first == last else fate] += 1
             line = after
         cuts = with_room(cuts, cut + count + 1)
-        filled, cut = write_pieces(data, row, offsets[row], end, flags, pieces, count, out, filled, cuts, cut)
+        filled, cut = write_pieces(data, row, offsets[row], end, flags, pieces, 0, count, out, filled, cuts, cut)
         new_offsets[row + 1] = filled
-    return out[:filled].copy(), new_offsets, fates, cuts[:cut].copy()
+    return out[:filled], new_offsets, fates, cuts[:cut]
 
 
 LOREM_IPSUM, BRACES, PAGE_CHARS = 0, 1, 2
@@ -305,7 +349,7 @@ def page_counts(data: Bytes, offsets: Positions, flags: Bytes) -> Rows:
         braces = ipsum = 0
         for position in range(begin, end):
             braces += data[position] == 0x7B
-        for position in range(begin, end - 6):
+        for position in range(begin, end - 6 if _may_have_phrases(data, begin, end) else begin):
             if data[position] | 0x20 == 0x6D and data[position + 1] == 0x20:
                 ipsum += _says(data, begin, position - 4, end, _LOREM)
         chars = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import count_code_points, strip
+from gristmill.stages.text_kernels import code_point_at, count_code_points, find_line_boundary, load8, strip
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,10 +44,9 @@ def add_piece(pieces: Rows, count: int, start: int, end: int, boundary: int) -> 
     return count + 1
 
 
-@njit("UniTuple(int64, 2)(uint8[::1], int64[:, ::1], int64, uint8[::1])")
-def strip_pieces(data: Bytes, pieces: Rows, count: int, flags: Bytes) -> tuple[int, int]:
-    """The pieces [first, last) of the text without the white space at its ends, whose outer two are shortened."""
-    first, last = 0, count
+@njit("UniTuple(int64, 2)(uint8[::1], int64[:, ::1], int64, int64, uint8[::1])")
+def strip_pieces(data: Bytes, pieces: Rows, first: int, last: int, flags: Bytes) -> tuple[int, int]:
+    """Those of the pieces [first, last) that make the text without white space at its ends; the outer two are shortened."""
     while first < last:
         begin, end = strip(data, pieces[first, START], pieces[first, END], flags)
         if begin < end:
@@ -65,7 +64,7 @@ def strip_pieces(data: Bytes, pieces: Rows, count: int, flags: Bytes) -> tuple[i
 
 @njit(
     "UniTuple(int64, 2)"
-    "(uint8[::1], int64, int64, int64, uint8[::1], int64[:, ::1], int64, uint8[::1], int64, int64[:, ::1], int64)"
+    "(uint8[::1], int64, int64, int64, uint8[::1], int64[:, ::1], int64, int64, uint8[::1], int64, int64[:, ::1], int64)"
 )
 def write_pieces(
     data: Bytes,
@@ -74,7 +73,8 @@ def write_pieces(
     end: int,
     flags: Bytes,
     pieces: Rows,
-    count: int,
+    first: int,
+    last: int,
     out: Bytes,
     filled: int,
     cuts: Rows,
@@ -86,18 +86,26 @@ def write_pieces(
         data: UTF-8 bytes of all documents before.
         row, begin, end: the document and its bytes.
         flags: the table of `unicode_tables`.
-        pieces, count: what stays, in order.
+        pieces, first, last: what stays, in order, is the pieces [first, last).
         out, filled: bytes of all documents after, written from `filled` on.
         cuts, cut: rows of cuts, written from `cut` on; there is room for one more than there are pieces.
 
     Returns:
         The bytes and the cuts that there are now.
     """
-    first, last = strip_pieces(data, pieces, count, flags)
-    position, chars = begin, 0
+    first, last = strip_pieces(data, pieces, first, last, flags)
+    run = position = counted = begin  # from `run` to `position` the text is as before; `chars` are those before `counted`
+    chars = 0
     for piece in range(first, last + 1):
         start = pieces[piece, START] if piece < last else end
+        boundary = piece < last and pieces[piece, BREAK]
+        if start == position and piece < last and (not boundary or (pieces[piece, END] == start + 1 and data[start] == 10)):
+            position = pieces[piece, END]
+            continue
+        out[filled : filled + position - run] = data[run:position]
+        filled += position - run
         if start > position:
+            chars += count_code_points(data, counted, position)
             size = count_code_points(data, position, start)
             cuts[cut, ROW] = row
             cuts[cut, FIRST_CHAR] = chars
@@ -106,17 +114,40 @@ def write_pieces(
             cuts[cut, LAST_BYTE] = start
             cut += 1
             chars += size
-        if piece == last:
-            break
-        position = pieces[piece, END]
-        chars += count_code_points(data, start, position)
-        if pieces[piece, BREAK]:
-            out[filled] = 10
-            filled += 1
-        else:
-            out[filled : filled + position - start] = data[start:position]
-            filled += position - start
+            counted = start
+        run = start
+        if piece < last:
+            position = pieces[piece, END]
+            if boundary:
+                out[filled] = 10
+                filled += 1
+                run = position
     return filled, cut
+
+
+@njit("UniTuple(int64, 2)(uint8[::1], int64, int64)")
+def next_line_boundary(data: Bytes, begin: int, end: int) -> tuple[int, int]:
+    """What `find_line_boundary` finds, eight bytes at a time where they are ASCII without control characters."""
+    position = begin
+    blanks, highs = np.uint64(0x2020202020202020), np.uint64(0x8080808080808080)
+    while position + 8 <= end:
+        word = load8(data, position)
+        if (word | (word - blanks)) & highs:  # a byte below 0x20 borrows from the one above it
+            stop = position + 8
+            while position < stop:
+                byte = data[position]
+                if byte < 0x80:
+                    if byte < 0x20 and (10 <= byte <= 13 or 28 <= byte <= 30):
+                        return find_line_boundary(data, position, end)
+                    position += 1
+                else:
+                    point, size = code_point_at(data, position)
+                    if point == 0x85 or point == 0x2028 or point == 0x2029:
+                        return position, position + size
+                    position += size
+        else:
+            position += 8
+    return find_line_boundary(data, position, end)
 
 
 @njit("int64(uint8[::1], int64[:, ::1], uint8[::1], int64[::1])")

@@ -25,7 +25,7 @@ from gristmill.stages.cut_kernels import (
 from gristmill.stages.line_classes import DIGIT, UPPER
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.phrase_kernels import AT_END, AT_START, COUNTED, find_phrases, has_more_words, is_counter
-from gristmill.stages.text_kernels import code_point_at, find_newline, strip
+from gristmill.stages.text_kernels import code_point_at, find_newline, int64, is_ascii, load8, strip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +43,11 @@ REASONS = 5
 @njit("boolean(uint8[::1], int64, int64, float64, uint8, uint8[::1])")
 def _exceeds(data: Bytes, begin: int, end: int, most: float, wanted: int, classes: Bytes) -> bool:
     """Whether more than the share `most` of the characters are of the class `wanted`; false for an empty line."""
+    if wanted == UPPER and is_ascii(data, begin, end):
+        capitals = 0
+        for index in range(begin, end):
+            capitals += (data[index] >= 65) & (data[index] <= 90)
+        return begin < end and capitals / (end - begin) > most
     found = chars = 0
     others_allowed = (1 - most) * (end - begin) + 1
     position = begin
@@ -104,6 +109,43 @@ def _blank_without(data: Bytes, begin: int, end: int, found: Rows, ranges: int, 
     return True
 
 
+_FREQUENT = "e taoinshrdlcumwfgypbvjxqz"  # letters of English text, the most frequent first
+
+
+def rare_parts(phrases: tuple[str, ...]) -> NDArray[np.uint64]:
+    """Four characters of each phrase that few texts have, each eight times, for `_may_have`.
+
+    Empty where a phrase has no four characters of ASCII without k, which is the lower case of another character, too.
+    """
+    parts: list[int] = []
+    for phrase in map(str.lower, phrases):
+        windows = [phrase[at : at + 4] for at in range(len(phrase) - 3)]
+        windows = [window for window in windows if window.isascii() and "k" not in window]
+        if not windows:
+            return np.zeros(0, dtype=np.uint64)
+        ranks = {window: sum(_FREQUENT.find(character) % 100 for character in window) for window in windows}
+        parts += max(windows, key=lambda window: ranks[window]).encode()
+    return np.array([int.from_bytes([byte | 0x20] * 8, "little") for byte in parts], dtype=np.uint64)
+
+
+_ONES, _HIGHS, _SMALL = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080), np.uint64(0x2020202020202020)
+
+
+@njit("boolean(uint8[::1], int64, int64, uint64[::1])")
+def _may_have(data: Bytes, begin: int, end: int, rare: NDArray[np.uint64]) -> bool:
+    """Whether four characters of a phrase are in [begin, end), eight places at a time; sometimes true where none is."""
+    if end + 12 > data.size or not rare.size:
+        return True
+    for position in range(begin, end, 8):
+        first, second = load8(data, position) | _SMALL, load8(data, position + 1) | _SMALL
+        third, fourth = load8(data, position + 2) | _SMALL, load8(data, position + 3) | _SMALL
+        for part in range(0, rare.size, 4):
+            unlike = (first ^ rare[part]) | (second ^ rare[part + 1]) | (third ^ rare[part + 2]) | (fourth ^ rare[part + 3])
+            if (unlike - _ONES) & ~unlike & _HIGHS:
+                return True
+    return False
+
+
 @njit("Tuple((int64[:, ::1], int64))(uint8[::1], int64, int64, int64[:, ::1])")
 def _lines(data: Bytes, begin: int, end: int, pieces: Rows) -> tuple[Rows, int]:
     """The lines of a document as pieces (none for an empty line) with the newlines between them, and how many there are."""
@@ -146,7 +188,7 @@ def _goes(
 
 @njit(
     "Tuple((int64[:, ::1], int64))(uint8[::1], int64[:, ::1], int64, int64, int64[:, ::1], int64, float64, float64, int64, int64,"
-    "int32[::1], int64[::1], uint8[::1], int32[::1], uint8[::1], uint8[::1], int64[::1])"
+    "int32[::1], int64[::1], uint8[::1], int32[::1], uint8[::1], uint8[::1], int64[:, ::1], int64[::1])"
 )
 def _corrected(
     data: Bytes,
@@ -165,18 +207,22 @@ def _corrected(
     lower: Points,
     classes: Bytes,
     scratch: Bytes,
+    found: Rows,
     gone: Positions,
 ) -> tuple[Rows, int]:
-    """The pieces after one correction of the lines in the pieces [first, last), and how many there are; `gone` counts lines."""
-    found = np.empty((4, 2), dtype=np.int64)
-    count = 0
+    """Correct the lines in the pieces [first, last); `gone` counts those that go.
+
+    Returns:
+        The pieces after, and how many there are; -1 where nothing changes.
+    """
+    count = -1  # nothing is copied before the first line that changes
     boundary = -1  # of the line that was kept last
     line = first
     while line <= last:
         after = line
         while after < last and not pieces[after, BREAK]:
             after += 1
-        buffer, begin, end = data, np.int64(0), np.int64(0)
+        buffer, begin, end = data, int64(0), int64(0)
         if after - line == 1:
             begin, end = pieces[line, START], pieces[line, END]
         elif after > line:
@@ -188,14 +234,20 @@ def _corrected(
             if _goes(buffer, begin, end, correction, max_upper, max_digits, min_words, flags, lower, classes):
                 reason = correction
         elif max_edit_words < 0 or not has_more_words(buffer, begin, end, max_edit_words, flags):
-            found = with_room(found, end - begin + 1) if end - begin > 1000 else with_room(found, 1001)
+            if end - begin >= found.shape[0]:
+                found = with_room(found, end - begin + 1)
             where = correction - BLANK_AFTER_EDIT
             ranges = find_phrases(buffer, begin, end, where, phrases, phrase_offsets, flags, lower, found)
             if begin < end and _blank_without(buffer, begin, end, found, ranges, flags):
                 reason = BLANK_AFTER_EDIT
+        if count < 0 and (reason >= 0 or ranges):
+            kept = with_room(kept, line - first)
+            kept[: line - first] = pieces[first:line]
+            count = max(line - first - 1, 0)  # without the boundary before this line
+            boundary = line - 1 if line > first else -1
         if reason >= 0:
             gone[reason] += 1
-        else:
+        elif count >= 0:
             kept = with_room(kept, count + (after - line) + ranges + 1)
             if boundary >= 0:
                 count = add_piece(kept, count, pieces[boundary, START], pieces[boundary, END], 1)
@@ -208,7 +260,7 @@ def _corrected(
 
 @njit(
     "Tuple((uint8[::1], int64[::1], int64[:, ::1], int64[:, ::1]))(uint8[::1], int64[::1], int64[::1], float64, float64, int64,"
-    "int64, int32[::1], int64[::1], int64[::1], uint8[::1], int32[::1], uint8[::1])"
+    "int64, int32[::1], int64[::1], int64[::1], uint64[::1], uint8[::1], int32[::1], uint8[::1])"
 )
 def correct_lines(
     data: Bytes,
@@ -221,6 +273,7 @@ def correct_lines(
     phrases: Points,
     phrase_offsets: Positions,
     phrase_sets: Positions,
+    rare: NDArray[np.uint64],
     flags: Bytes,
     lower: Points,
     classes: Bytes,
@@ -237,6 +290,7 @@ def correct_lines(
         max_edit_words: most words of a line in which phrases are cut; below 0: no limit.
         phrases, phrase_offsets: code points of all phrases in lower case, and where each begins.
         phrase_sets: shape (4,): where the phrases of each kind begin among them.
+        rare: what `rare_parts` makes of the phrases.
         flags, lower: the tables of `unicode_tables`.
         classes: the table of `line_classes`.
 
@@ -252,19 +306,25 @@ def correct_lines(
     kept = np.empty((256, PIECE_COLUMNS), dtype=np.int64)
     cuts = np.empty((256, CUT_COLUMNS), dtype=np.int64)
     scratch = np.empty(0, dtype=np.uint8)
+    found = np.empty((1000, 2), dtype=np.int64)
+    # then a document without a phrase is as it was after the edits
+    no_blank_lines = min_words > 0 and np.any(corrections == FEW_WORDS)
     filled = cut = 0
     for row in range(documents):
         begin, end = offsets[row], offsets[row + 1]
         pieces, count = _lines(data, begin, end, pieces)
         first, last = 0, count
+        plain = no_blank_lines and not _may_have(data, begin, end, rare)
         for correction in corrections:
             if first == last:
+                break
+            if correction >= BLANK_AFTER_EDIT and plain:
                 break
             if correction > BLANK_AFTER_EDIT and scratch.size < end - begin:
                 scratch = np.empty(end - begin, dtype=np.uint8)
             where = max(correction - BLANK_AFTER_EDIT, 0)
             chosen = phrase_offsets[phrase_sets[where] : phrase_sets[where + 1] + 1]
-            kept, last = _corrected(
+            kept, count = _corrected(
                 data,
                 pieces,
                 first,
@@ -281,16 +341,18 @@ def correct_lines(
                 lower,
                 classes,
                 scratch,
+                found,
                 gone[row],
             )
-            first = 0
-            pieces, kept = kept, pieces
+            if count >= 0:
+                pieces, kept = kept, pieces
+                first, last = 0, count
             if correction != FEW_WORDS:
-                first, last = strip_pieces(data, pieces, last, flags)
+                first, last = strip_pieces(data, pieces, first, last, flags)
         cuts = with_room(cuts, cut + last - first + 1)
-        filled, cut = write_pieces(data, row, begin, end, flags, pieces[first:], last - first, out, filled, cuts, cut)
+        filled, cut = write_pieces(data, row, begin, end, flags, pieces, first, last, out, filled, cuts, cut)
         new_offsets[row + 1] = filled
-    return out[:filled].copy(), new_offsets, gone, cuts[:cut].copy()
+    return out[:filled], new_offsets, gone, cuts[:cut]
 
 
 def _folded(text: str) -> str:

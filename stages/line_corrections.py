@@ -68,7 +68,7 @@ class LineCorrections(Editor):
         """
         from gristmill.stages.cut_kernels import cuts_table, with_text
         from gristmill.stages.line_classes import line_classes
-        from gristmill.stages.line_correction_kernels import correct_lines
+        from gristmill.stages.line_correction_kernels import correct_lines, rare_parts
         from gristmill.stages.unicode_tables import tables
 
         features = batch.features
@@ -84,6 +84,7 @@ class LineCorrections(Editor):
             points,
             phrase_offsets,
             sets,
+            rare_parts(self.anywhere + self.at_end + self.at_start),
             tables().flags,
             tables().lower,
             line_classes(),

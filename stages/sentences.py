@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gristmill.stages.cut_kernels import next_line_boundary
 from gristmill.stages.line_classes import CLOSER, LOWER, TERMINAL, closing_marks, terminal_marks
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import code_point_at, code_point_start_before, find_line_boundary
+from gristmill.stages.text_kernels import code_point_at, code_point_start_before, strip
 from gristmill.stages.unicode_tables import DECIMAL_DIGIT, LETTER, WHITESPACE
 
 if TYPE_CHECKING:
@@ -156,27 +157,24 @@ def count_sentences(data: Bytes, begin: int, end: int, flags: Bytes, classes: By
     """
     count = 0
     while begin < end:
-        line_end, after = find_line_boundary(data, begin, end)
-        position = begin
-        rest = 0  # whether anything but white space stands after the last end
+        line_end, after = next_line_boundary(data, begin, end)
+        position = rest = begin
         while position < line_end:
-            byte = data[position]
-            kind = _KINDS[byte]
+            kind = _KINDS[data[position]]
             if kind == _PLAIN:
-                rest |= (byte > 32) | (byte < 9) | ((byte > 13) & (byte < 28))
                 position += 1
                 continue
-            size = 1
             if kind == _FURTHER:
                 point, size = code_point_at(data, position)
                 if not classes[point] & TERMINAL:
-                    rest |= not flags[point] & WHITESPACE
                     position += size
                     continue
             ended, position = _ends_at(data, begin, position, line_end, flags, classes)
-            count += ended
-            rest = 1 - ended
-        count += rest
+            if ended:
+                count += 1
+                rest = position
+        first, last = strip(data, rest, line_end, flags)
+        count += first < last
         begin = after
     return count
 
