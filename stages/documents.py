@@ -46,7 +46,8 @@ class Batch:
         """A batch of any table with a column `text`; the other columns of documents are null where it lacks them.
 
         Raises:
-            ValueError: there is no column `text`, or one of the columns holds something else than documents have there.
+            ValueError: there is no column `text`, or one of the columns holds something else than documents have there
+                (bytes that are no UTF-8, say).
         """
         if "text" not in table.column_names:
             raise ValueError(f"the table has no column text; it has {', '.join(table.column_names) or 'none'}")
@@ -57,9 +58,11 @@ class Batch:
                 continue
             try:
                 columns[column.name] = table[column.name].cast(column.type)
+                # kernels trust that text is UTF-8, which a column from elsewhere need not be
+                columns[column.name].validate(full=True)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 found = table.schema.field(column.name).type
-                raise ValueError(f"column {column.name} is of type {found}, not {column.type}: {error}") from None
+                raise ValueError(f"column {column.name} (of type {found}) does not hold {column.type}: {error}") from None
         return cls(pa.table(columns))
 
     def __len__(self) -> int:
