@@ -46,6 +46,11 @@ _LOREM_IPSUM = np.frombuffer(b"lorem ipsum", np.uint8).copy()
 _JAVASCRIPT = np.frombuffer(b"javascript", np.uint8).copy()
 _FEW = 32
 
+_ASCII = [chr(byte) if byte < 0x80 else " " for byte in range(256)]
+_SPACE = np.array([character.isspace() for character in _ASCII], dtype=np.int64)
+_KEPT = np.array([not character.isspace() and character not in string.punctuation for character in _ASCII], dtype=np.int64)
+_LOWER = np.array([ord(character.lower()) for character in _ASCII], dtype=np.uint8)
+
 
 def normalise_plainly(text: str) -> str:
     """Without ASCII punctuation, each character in lower case, white space collapsed and stripped, canonically decomposed.
@@ -129,17 +134,25 @@ def normalised(
     for document in range(offsets.size - 1):
         starts[document] = size
         position, end = offsets[document], offsets[document + 1]
-        waiting = 0
-        space = False
+        waiting = space = 0
         while position < end:
-            point, width = int64(data[position]), 1
-            if point >= 0x80:
-                point, width = code_point_at(data, position)
+            byte = data[position]
+            if byte < 0x80 and not waiting:
+                # without branches, which would be guessed wrong at every word: a byte that is not kept is overwritten by the next
+                kept = _KEPT[byte]
+                target[size] = 32
+                size += space & kept & int64(size > starts[document])
+                target[size] = _LOWER[byte]
+                size += kept
+                space = (space & (1 - kept)) | _SPACE[byte]
+                position += 1
+                continue
+            point, width = code_point_at(data, position)
             position += width
             if classes[point] & ASCII_PUNCTUATION:
                 continue
             if flags[point] & WHITESPACE:
-                space = True
+                space = 1
                 continue
             if waiting and (space or not combining[points[first[point]]]):
                 size = _append_marks(target, size, marks, waiting, ordered, combining)
@@ -147,7 +160,7 @@ def normalised(
             if space and size > starts[document]:
                 target[size] = 32
                 size += 1
-            space = False
+            space = 0
             for index in range(first[point], first[point + 1]):
                 part = points[index]
                 if combining[part]:
@@ -189,22 +202,19 @@ def raw_statistics(data: Bytes, offsets: Positions, flags: Bytes, classes: Bytes
             characters += 1
             curly += int64(point == 0x7B) + int64(point == 0x7D)
             upper += int64(klass & UPPER != 0)
-            now = 2 if flag & WORD else (0 if flag & WHITESPACE else 1)
-            if now == 2:
-                sentences += 1 - in_sentence
-                in_sentence = 1
-            elif point == 0x2E or point == 0x21 or point == 0x3F:
-                in_sentence = 0
-            if now != kind:
-                # the word before ends: its letters and cases are counted
-                with_letter += letter
-                caps += int64(cased == UPPER)
-                letter = cased = 0
-                words += int64(now != 0)
-                kind = now
-            if now:
-                letter |= int64(97 <= point | 32 <= 122)
-                cased |= klass & (UPPER | LOWER_OR_TITLE)
+            # without branches at the ends of words, whose length cannot be predicted
+            in_word = int64(flag & WORD != 0)
+            sentences += in_word & ~in_sentence
+            ends = int64(point == 0x2E) | int64(point == 0x21) | int64(point == 0x3F)
+            in_sentence = (in_sentence | in_word) & ~ends
+            now = 2 * in_word + int64(flag & (WORD | WHITESPACE) == 0)
+            changed = int64(now != kind)
+            with_letter += letter & changed
+            caps += changed & int64(cased == UPPER)
+            words += changed & int64(now != 0)
+            letter = (letter & ~changed) | int64(97 <= point | 32 <= 122)  # no white space is a letter or has case
+            cased = (cased * (1 - changed)) | (klass & (UPPER | LOWER_OR_TITLE))
+            kind = now
         row = result[document]
         row[CHARACTERS] = characters
         row[CURLY_BRACKETS] = curly

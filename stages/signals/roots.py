@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.stages import roots_kernels as kernels
+from gristmill.stages import roots_word_kernels as word_kernels
 from gristmill.stages.character_classes import SPECIAL, character_classes, is_special_plainly
 from gristmill.stages.features import TextFeatures
 from gristmill.stages.signals import signal
@@ -50,13 +51,30 @@ def roots_words_plainly(text: str, words: str) -> list[str]:
     return [stripped for word in split_words_plainly(text, words) if (stripped := _stripped(_lowered(word)))]
 
 
+def _hashed_words(features: TextFeatures, words: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hashes of the words of all documents, and where those of each begin."""
+    number, table, breaks, classes = SPLITTERS[words].number, tables(), word_break_classes(), character_classes()
+
+    def compute() -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        spans = np.zeros(len(features) + 1, dtype=np.int64)
+        hashes = np.empty(len(features.data) // 5 + 64, dtype=np.uint64)
+        document = 0
+        while True:
+            document, needed = word_kernels.fill_word_hashes(
+                features.data, features.offsets, document, number, table.flags, breaks, classes, table.lower, hashes, spans
+            )
+            filled = int(spans[document])
+            if document == len(features):
+                return hashes[:filled].copy(), spans
+            room = max(filled + needed, len(hashes) * 3 // 2)
+            hashes = np.concatenate([hashes[:filled], np.empty(room - filled, dtype=np.uint64)])
+
+    return features.kept(("roots_words", words), compute)
+
+
 def _word_repetition(features: TextFeatures, words: str, n: int) -> NDArray[np.int64]:
-    number, table = SPLITTERS[words].number, tables()
     return features.kept(
-        ("roots_word_repetition", words, n),
-        lambda: kernels.word_repetition(
-            features.data, features.offsets, number, n, table.flags, word_break_classes(), character_classes(), table.lower
-        ),
+        ("roots_word_repetition", words, n), lambda: word_kernels.word_repetition(*_hashed_words(features, words), n)
     )
 
 
@@ -69,7 +87,7 @@ def roots_word_count(features: TextFeatures, words: str = "whitespace", n: int =
         words: a splitter of `gristmill.stages.words`.
         n: that of word_repetition_ratio, so that both take one pass over the text.
     """
-    return _word_repetition(features, words, n)[:, kernels.WORDS].astype(np.float64)
+    return _word_repetition(features, words, n)[:, word_kernels.WORDS].astype(np.float64)
 
 
 def roots_word_count_plainly(text: str, words: str = "whitespace", n: int = 5) -> float:
@@ -103,7 +121,7 @@ def word_repetition_ratio(features: TextFeatures, words: str = "whitespace", n: 
         n: words of an n-gram.
     """
     counts = _word_repetition(features, words, n)
-    return ratio(counts[:, kernels.REPEATED_WORD_NGRAMS], counts[:, kernels.WORD_NGRAMS])
+    return ratio(counts[:, word_kernels.REPEATED_WORD_NGRAMS], counts[:, word_kernels.WORD_NGRAMS])
 
 
 def word_repetition_ratio_plainly(text: str, words: str = "whitespace", n: int = 5) -> float:
@@ -136,24 +154,28 @@ def _listed(language: str, path: str) -> frozenset[str]:
 @cache
 def _list_table(language: str, path: str) -> NDArray[np.uint64]:
     entries = TextFeatures(pa.array(sorted(_listed(language, path)), pa.large_string()))
-    return kernels.word_list(entries.data, entries.offsets, tables().lower)
+    return word_kernels.word_list(entries.data, entries.offsets, tables().lower)
 
 
 def _listed_fraction(features: TextFeatures, words: str, pairs: Pairs, slots: NDArray[np.uint64]) -> NDArray[np.float64]:
-    table, joint = tables(), ord(" ") if pairs == "spaced" else -1
-    counts = kernels.listed_word_counts(
-        features.data,
-        features.offsets,
-        SPLITTERS[words].number,
-        slots,
-        pairs != "none",
-        joint,
-        table.flags,
-        word_break_classes(),
-        character_classes(),
-        table.lower,
-    )
-    return np.minimum(ratio(counts[:, 1], counts[:, 0]), 1.0)
+    if not slots.any():
+        return np.zeros(len(features))
+    hashes, spans = _hashed_words(features, words)
+    found = word_kernels.listed_word_counts(hashes, spans, slots)
+    if pairs != "none":
+        table, joint = tables(), ord(" ") if pairs == "spaced" else -1
+        found += word_kernels.listed_pair_counts(
+            features.data,
+            features.offsets,
+            SPLITTERS[words].number,
+            slots,
+            joint,
+            table.flags,
+            word_break_classes(),
+            character_classes(),
+            table.lower,
+        )
+    return np.minimum(ratio(found, np.diff(spans)), 1.0)
 
 
 def _listed_fraction_plainly(text: str, words: str, pairs: Pairs, entries: frozenset[str]) -> float:
