@@ -122,6 +122,7 @@ class DaskCluster:
             with dask.config.set(SETTINGS), _interrupts_are_ours(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Port .* is already in use")
                 self._connect(workers, scheduler, cluster_file)
+            _quiet()  # again: starting a cluster sets levels of its own
             self._await_workers(patient=bool(cluster_file))
             self._prepare()
             self.workers = self._threads()
@@ -342,7 +343,8 @@ def _tell(message: str) -> None:
 
 def _quiet() -> None:
     """Dask's own log says nothing that our messages do not say, and much that users cannot act on."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):  # the second has a level of its own
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -337,7 +337,7 @@ def test_a_stopped_run_leaves_no_process_and_goes_on_where_it_stood(place, expec
     if number != signal.SIGINT:
         return  # going on is the same for all, and test_laws.py holds it for SIGKILL
     finished = {path: path.stat().st_mtime_ns for path in manifests(place.folder / output)}
-    result = place.run(output, "--workers", "2")
+    result = place.run(output, "--workers", "0")
     assert result.returncode == 0, result.stderr
     assert hashes(place.folder / output) == expected
     assert {path: path.stat().st_mtime_ns for path in finished} == finished

@@ -30,7 +30,7 @@ stages:
   - exact
   - minhash
 tokenize: {train: {model: bpe, vocab_size: 300}}
-partition_bytes: 100kB
+partition_bytes: 150kB
 """
 
 
@@ -105,14 +105,14 @@ def expected(folder) -> dict[str, str]:
 def test_input_output_and_work_on_object_storage_give_the_same_bytes_and_are_reused(s3, folder, expected):
     for path in (folder / "in").iterdir():
         s3.upload_file(str(path), "crawl", f"in/{path.name}")
-    run = ["--input", "s3://crawl/in", "--output", "s3://crawl/out", "--workers", "2"]
-    command(folder, *run)
+    run = ["--input", "s3://crawl/in", "--output", "s3://crawl/out"]
+    command(folder, *run, "--workers", "2")
     storage = Storage("s3://crawl/out")
     assert hashes(storage) == expected
     assert not storage.exists(NAME)
     (documents, *_) = [name for name in storage.find("work/data") if name.endswith(".documents0.arrow")]
     storage.delete(documents)
-    told = command(folder, *run)
+    told = command(folder, *run, "--workers", "0")
     read = next(line for line in told.splitlines() if " read web" in line)
     assert "reused=" in read
     assert "reused=0" not in read

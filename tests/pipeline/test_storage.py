@@ -122,17 +122,17 @@ def test_a_full_disk_ends_the_run_with_one_message_and_the_last_outcome_stays(li
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     run = [str(Path(sys.executable).parent / "gristmill"), "run", "recipe.yaml", "--output", str(little_disk / "run")]
 
-    def command(*more: str) -> subprocess.CompletedProcess[str]:
+    def command(workers: str, *more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*run, "--workers", workers, *more], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
         )
 
-    first = command("--limit", "50")
+    first = command("0", "--limit", "50")
     assert first.returncode == 0, first.stderr
     published = [path for path in (little_disk / "run").rglob("*") if path.is_file() and "work" not in path.parts]
     before = {path: path.read_bytes() for path in published}
     assert any("documents" in path.parts for path in published)
-    second = command()
+    second = command(workers)
     assert second.returncode == 2, second.stderr
     told = [line for line in second.stderr.splitlines() if not line.startswith("20")]
     assert len(told) == 1
