@@ -189,7 +189,7 @@ def character_repetition(data: Bytes, offsets: Positions, n: int) -> NDArray[np.
     for document in range(documents):
         grams = _character_ngram_hashes(data, offsets[document], offsets[document + 1], n, window, hashes)
         candidates = keep_candidates(hashes, grams, seen, again)
-        size = table_size(candidates)
+        size = table_size(candidates * 5 // 8 + 1)  # more than all candidates, though most keys occur twice
         if size > slots.size:
             slots, counts = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.int32)
         slots[:size] = 0

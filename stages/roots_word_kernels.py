@@ -155,7 +155,7 @@ def word_repetition(hashes: Hashes, spans: Positions, n: int) -> NDArray[np.int6
                 key ^= key >> SHIFT
             keys[first] = key
         candidates = keep_candidates(keys, grams, seen, again)
-        size = table_size(candidates)
+        size = table_size(candidates * 5 // 8 + 1)  # more than all candidates, though most keys occur twice
         if size > slots.size:
             slots, counts = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.int32)
         slots[:size] = 0
