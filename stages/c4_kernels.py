@@ -123,6 +123,19 @@ def _zero_bytes(word: np.uint64) -> np.uint64:
 
 
 @njit("boolean(uint8[::1], int64, int64)")
+def _may_have_lorem_ipsum(data: Bytes, begin: int, end: int) -> bool:
+    """Whether `m ip` is in [begin, end), eight places at a time; sometimes true where it is not."""
+    if end + 12 > data.size:
+        return True
+    for position in range(begin, end, 8):
+        first, second = load8(data, position) | _SMALL, load8(data, position + 1) | _SMALL
+        third, fourth = load8(data, position + 2) | _SMALL, load8(data, position + 3) | _SMALL
+        if _zero_bytes((first ^ _RARE[4]) | (second ^ _RARE[5]) | (third ^ _RARE[6]) | (fourth ^ _RARE[7])):
+            return True
+    return False
+
+
+@njit("boolean(uint8[::1], int64, int64)")
 def _may_have_phrases(data: Bytes, begin: int, end: int) -> bool:
     """Whether rare letters of a phrase, or a brace, are in [begin, end), eight places at a time; sometimes true where none is."""
     if end + 12 > data.size:
@@ -178,10 +191,15 @@ def _has_words(data: Bytes, begin: int, end: int, least: int, flags: Bytes) -> b
 @njit("boolean(uint8[::1], int64, int64, int64, uint8[::1])")
 def _has_longer_word(data: Bytes, begin: int, end: int, most: int, flags: Bytes) -> bool:
     """Whether [begin, end) has a word of more than `most` characters."""
-    if end - begin <= most:
-        return False
+    while end - begin > most:  # look for a blank from the last place backwards where such a word would have to go on
+        blank = begin + most
+        while blank >= begin and data[blank] != 0x20:
+            blank -= 1
+        if blank < begin:
+            break
+        begin = blank + 1
     length = 0
-    position = begin
+    position = begin if end - begin > most else end
     while position < end:
         point, size = code_point_at(data, position)
         length = 0 if flags[point] & WHITESPACE else length + 1
@@ -349,7 +367,7 @@ def page_counts(data: Bytes, offsets: Positions, flags: Bytes) -> Rows:
         braces = ipsum = 0
         for position in range(begin, end):
             braces += data[position] == 0x7B
-        for position in range(begin, end - 6 if _may_have_phrases(data, begin, end) else begin):
+        for position in range(begin, end - 6 if _may_have_lorem_ipsum(data, begin, end) else begin):
             if data[position] | 0x20 == 0x6D and data[position + 1] == 0x20:
                 ipsum += _says(data, begin, position - 4, end, _LOREM)
         chars = 0

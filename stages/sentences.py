@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gristmill.stages.cut_kernels import next_line_boundary
 from gristmill.stages.line_classes import CLOSER, LOWER, TERMINAL, closing_marks, terminal_marks
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import code_point_at, code_point_start_before, strip
+from gristmill.stages.text_kernels import code_point_at, code_point_start_before, int64, load8, strip
 from gristmill.stages.unicode_tables import DECIMAL_DIGIT, LETTER, WHITESPACE
 
 if TYPE_CHECKING:
@@ -48,8 +47,6 @@ NOT_BEFORE_DIGITS = frozenset(_NOT_BEFORE_DIGITS_WORDS.split())
 _LONGEST = 8
 
 _DOT = 0x2E
-_PLAIN, _MARK, _FURTHER = 0, 1, 2
-_KINDS = np.array([_MARK if chr(byte) in ".!?" else _FURTHER if byte >= 0x80 else _PLAIN for byte in range(256)], dtype=np.uint8)
 
 
 def _packed(words: frozenset[str]) -> NDArray[np.uint64]:
@@ -107,6 +104,26 @@ def _is_abbreviation(data: Bytes, line: int, dot: int, following: int, end: int,
     return not flags[point] & LETTER
 
 
+@njit("boolean(int64)", inline=True)
+def is_line_boundary(point: int) -> bool:
+    r"""Whether `str.splitlines` splits there; of `\r\n` the first decides, and between the two there is nothing to count."""
+    if point > 0x1E:
+        return point == 0x85 or point == 0x2028 or point == 0x2029
+    return 10 <= point <= 13 or point >= 28
+
+
+_ONES, _HIGHS, _BLANKS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080), np.uint64(0x2020202020202020)
+_DOTS, _CALLS, _ASKS = _ONES * np.uint64(0x2E), _ONES * np.uint64(0x21), _ONES * np.uint64(0x3F)
+
+
+@njit("boolean(uint64)", inline=True)
+def _plain(word: np.uint64) -> bool:
+    """Whether eight bytes are ASCII without `.`, `!`, `?` and control characters; sometimes false where they are."""
+    dots, calls, asks = word ^ _DOTS, word ^ _CALLS, word ^ _ASKS
+    marks = ((dots - _ONES) & ~dots) | ((calls - _ONES) & ~calls) | ((asks - _ONES) & ~asks)
+    return not (marks | word | (word - _BLANKS)) & _HIGHS
+
+
 @njit("UniTuple(int64, 2)(uint8[::1], int64, int64, int64, uint8[::1], uint8[::1])")
 def _ends_at(data: Bytes, line: int, mark: int, end: int, flags: Bytes, classes: Bytes) -> tuple[int, int]:
     """Whether the run of marks that begins at `mark` ends a sentence (1 or 0), and where to read on."""
@@ -128,12 +145,16 @@ def _ends_at(data: Bytes, line: int, mark: int, end: int, flags: Bytes, classes:
         beyond |= bool(classes[point] & TERMINAL) & (size > 1)
         position += size
     following = position
+    line_ends = position == end
     while following < end:
         point, size = code_point_at(data, following)
         if not flags[point] & WHITESPACE:
             break
+        if is_line_boundary(point):
+            line_ends = True
+            break
         following += size
-    if beyond or following == end:
+    if beyond or line_ends or following == end:
         return 1, following
     if following == position:
         return 0, position
@@ -156,27 +177,26 @@ def count_sentences(data: Bytes, begin: int, end: int, flags: Bytes, classes: By
         flags, classes: the tables of `unicode_tables` and `line_classes`.
     """
     count = 0
-    while begin < end:
-        line_end, after = next_line_boundary(data, begin, end)
-        position = rest = begin
-        while position < line_end:
-            kind = _KINDS[data[position]]
-            if kind == _PLAIN:
-                position += 1
-                continue
-            if kind == _FURTHER:
-                point, size = code_point_at(data, position)
-                if not classes[point] & TERMINAL:
-                    position += size
-                    continue
-            ended, position = _ends_at(data, begin, position, line_end, flags, classes)
+    line = rest = position = begin  # `rest`: what follows the last end
+    while position < end:
+        if position + 8 <= end and _plain(load8(data, position)):
+            position += 8
+            continue
+        point, size = code_point_at(data, position)
+        if is_line_boundary(point):
+            first, last = strip(data, rest, position, flags)
+            count += first < last
+            position += size
+            line = rest = position
+        elif classes[point] & TERMINAL:
+            ended, position = _ends_at(data, line, position, end, flags, classes)
             if ended:
                 count += 1
                 rest = position
-        first, last = strip(data, rest, line_end, flags)
-        count += first < last
-        begin = after
-    return count
+        else:
+            position += size
+    first, last = strip(data, rest, end, flags)
+    return count + int64(first < last)
 
 
 @njit("int64[::1](uint8[::1], int64[::1], uint8[::1], uint8[::1])")

@@ -50,7 +50,31 @@ def test_where_sentences_end(text, sentences):
 
 
 PIECES = st.sampled_from(
-    ["a", "B", "Mr", "mr", "e.g", "no", "No", "5", "é", "É", ".", "..", "!", "?", '"', ")", "。", "।", " ", "\n", "\u2028", "\t"]
+    [
+        "a",
+        "B",
+        "abcdefghijklm",
+        "Mr",
+        "mr",
+        "e.g",
+        "no",
+        "No",
+        "5",
+        "é",
+        "É",
+        ".",
+        "..",
+        "!",
+        "?",
+        '"',
+        ")",
+        "。",
+        "।",
+        " ",
+        "\n",
+        "\u2028",
+        "\t",
+    ]
 )
 TEXTS = st.one_of(st.lists(PIECES, max_size=30).map("".join), st.text(max_size=20))
 
