@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import errno
-import logging
-import os
-import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
-from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
-from types import FrameType
 from typing import Any, Protocol
 from uuid import uuid4
 
+from gristmill.pipeline.cluster_start import (
+    CONNECT_SECONDS,
+    SETTINGS,
+    from_file,
+    interrupts_are_ours,
+    on_this_machine,
+    quiet,
+    short,
+    terminated_like_interrupted,
+)
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.steps import Manifest, Task, carry_out
 from gristmill.pipeline.storage import Storage
@@ -28,7 +32,6 @@ ATTEMPTS_ALONE = 2
 """How often a task that lost its worker again and again is tried with nothing beside it."""
 FAILURES_TOLD = 3
 """After so many tasks that kill their worker the rest is not tried any more."""
-CONNECT_SECONDS = 15
 WORKER_SECONDS = 60
 """Longest wait for a running scheduler to have a worker."""
 QUIET_SECONDS = 30.0
@@ -36,20 +39,6 @@ QUIET_SECONDS = 30.0
 MENDABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG})
 MENDABLE_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 """What the system refuses and the user can mend; it needs no word on the partition at which it was noticed."""
-
-SETTINGS = {
-    # a paused worker can stall for good on memory that the allocator holds; one over the limit is restarted instead
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
-    # a task that lost two workers is a suspect and runs alone next; Dask's own 3 would cost two workers more
-    "distributed.scheduler.allowed-failures": 1,
-    "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
-    "distributed.admin.tick.limit": "30s",
-    # of the processes that are started for us
-    "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
-}
 
 
 class TaskFailed(Exception):
@@ -115,14 +104,14 @@ class DaskCluster:
         self._client: Any = None
         self._named = f"--scheduler {scheduler}" if scheduler else f"--cluster {cluster_file}" if cluster_file else ""
         self._seen: set[str] = set()
-        self._restore = _terminated_like_interrupted()
-        _quiet()
+        self._restore = terminated_like_interrupted()
+        quiet()
         try:
             # only while things are set up: the configuration is also that of whoever calls us as a library
-            with dask.config.set(SETTINGS), _interrupts_are_ours(), warnings.catch_warnings():
+            with dask.config.set(SETTINGS), interrupts_are_ours(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Port .* is already in use")
                 self._connect(workers, scheduler, cluster_file)
-            _quiet()  # again: starting a cluster sets levels of its own
+            quiet()  # again: starting a cluster sets levels of its own
             self._await_workers(patient=bool(cluster_file))
             self._prepare()
             self.workers = self._threads()
@@ -135,14 +124,14 @@ class DaskCluster:
 
         client: Any = distributed.Client  # typed only in part
         if scheduler is None:
-            self._cluster = _from_file(cluster_file) if cluster_file else _local(workers)
+            self._cluster = from_file(cluster_file) if cluster_file else on_this_machine(workers)
             self._client = client(self._cluster, set_as_default=False)
             return
         try:
             self._client = client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise UserError(
-                f"--scheduler {scheduler}: no Dask scheduler answers there ({_short(error)}); give the address that "
+                f"--scheduler {scheduler}: no Dask scheduler answers there ({short(error)}); give the address that "
                 "`dask scheduler` shows, e.g. tcp://host:8786"
             ) from error
 
@@ -330,109 +319,5 @@ def _explained(error: Exception, about: str) -> Exception:
     return TaskFailed(f"{about}: {type(error).__name__}: {error}")
 
 
-def _short(error: BaseException) -> str:
-    """What is wrong in the end: Dask wraps it in `Cluster failed to start` and `Nanny failed to start`."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
 def _tell(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-def _quiet() -> None:
-    """Dask's own log says nothing that our messages do not say, and much that users cannot act on."""
-    for name in ("distributed", "distributed.client"):  # the second has a level of its own
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-@contextmanager
-def _interrupts_are_ours() -> Iterator[None]:
-    """Keep Ctrl-C from the threads and processes that begin meanwhile, and from all that these begin later.
-
-    The terminal sends it to every process of the command; workers would die of it with a traceback each. Blocked signals are
-    inherited by threads and child processes, also by workers that are restarted; what comes meanwhile is raised at the end.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    # it unblocks the signal in the thread that starts it, which would then start the first worker
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _terminated_like_interrupted() -> Callable[[], None]:
-    """Let SIGTERM end the command as Ctrl-C does, where nobody else handles it; returns what undoes this."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        return lambda: None
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-
-    def undo() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    return undo
-
-
-def _local(workers: int | None) -> Any:
-    import distributed
-
-    local: Any = distributed.LocalCluster  # typed only in part
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        return local(
-            n_workers=workers or cores,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            memory_limit="auto",
-        )
-    except RuntimeError as error:
-        if "freeze_support" in str(error.__cause__) or "bootstrapping" in str(error.__cause__):
-            raise UserError('worker processes import the script again: call run() under if __name__ == "__main__"') from error
-        raise
-
-
-def _from_file(path: str) -> Any:
-    from importlib import import_module
-
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            values = dict(YAML(typ="safe").load(file) or {})
-    except FileNotFoundError as error:
-        raise UserError(f"--cluster {path}: no such file") from error
-    except (YAMLError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not readable as YAML: {error}") from error
-    target, jobs, adapt = str(values.pop("cluster", "")), values.pop("jobs", None), values.pop("adapt", None)
-    module, _, name = target.partition(":")
-    if not module or not name:
-        raise UserError(f"{path}: cluster: {target or 'missing'}; give module:Class, e.g. dask_jobqueue:SLURMCluster")
-    try:
-        kind = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{path}: cluster: {target}: {error}; install it, or give another module:Class") from error
-    cluster = None
-    try:
-        cluster = kind(**values)
-        if adapt is not None:
-            cluster.adapt(**adapt)
-        elif jobs is not None:
-            cluster.scale(jobs=int(jobs))
-    except (TypeError, ValueError, OSError, RuntimeError) as error:
-        if cluster is not None:
-            cluster.close()
-        raise UserError(f"{path}: {target} cannot be started: {_short(error)}") from error
-    return cluster
