@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
@@ -18,7 +19,7 @@ from gristmill.pipeline.cli_recipe import recipe_app
 from gristmill.pipeline.cli_run import clean, plan, run
 from gristmill.pipeline.cli_stage import offer_stages, stage_app
 from gristmill.pipeline.cli_tools import demo_crawl, models_app, tokenizer_app, train
-from gristmill.pipeline.errors import GuardrailStop, UserError
+from gristmill.pipeline.errors import GuardrailStop, TaskFailed, UserError
 from gristmill.stages.stage import StageUnavailable
 
 DONE, FAILED, USER_ERROR, GUARDRAIL, READER_GONE, INTERRUPTED = 0, 1, 2, 3, 141, 130
@@ -76,6 +77,11 @@ def exit_status(arguments: Sequence[str]) -> int:
         return _told(str(error), USER_ERROR)
     except GuardrailStop as error:
         return _told(str(error), GUARDRAIL)
+    except TaskFailed as error:
+        # where the stage's code failed, for who can mend it; nothing of ours is in between
+        if (cause := error.__cause__) is not None and type(cause).__name__ != "KilledWorker":
+            traceback.print_exception(cause, file=sys.stderr)
+        return _told(str(error), FAILED)
     except KeyboardInterrupt:
         return _told("stopped; give the same command again to go on from what is finished", INTERRUPTED)
     except BrokenPipeError:  # `gristmill ... | head`

@@ -23,7 +23,7 @@ from gristmill.pipeline.cluster_start import (
     short,
     terminated_like_interrupted,
 )
-from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.errors import TaskFailed, UserError
 from gristmill.pipeline.steps import Manifest, Task, carry_out
 from gristmill.pipeline.storage import Storage
 from gristmill.stages.stage import StageUnavailable
@@ -39,10 +39,6 @@ QUIET_SECONDS = 30.0
 MENDABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG})
 MENDABLE_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 """What the system refuses and the user can mend; it needs no word on the partition at which it was noticed."""
-
-
-class TaskFailed(Exception):
-    """A task failed for a reason that is neither the user's nor a document's; the message names what it worked on."""
 
 
 class Cluster(Protocol):

@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class GuardrailStop(Exception):
     """A stage removed more than its guardrail allows; the message says what was found. Exit status 3."""
+
+
+class TaskFailed(Exception):
+    """A task failed, not by the user nor by a document; the message names what it worked on. Exit status 1."""

@@ -190,7 +190,7 @@ def plan_units(
             group = []
         if alone:
             units += [
-                Unit([Slice(file.fs, file.path, file.file, start, stop)], [_mark(file)], f"{source}/{file.file}")
+                Unit([Slice(file.fs, file.path, file.file, start, stop)], [_mark(file)], _about(source, file, start, stop))
                 for start, stop in ranges.get(file.file, [(0, None)])
             ]
         else:
@@ -214,6 +214,12 @@ def _begins_group(file: InputFile) -> bool:
 
 def _content_bytes(file: InputFile) -> int:
     return file.size * (INFLATION if file.path.endswith(COMPRESSED) else 1)
+
+
+def _about(source: str, file: InputFile, start: int, stop: int | None) -> str:
+    """What a unit reads, for messages: the file, and the range where it is not all of it."""
+    whole = start == 0 and stop is None
+    return f"{source}/{file.file}" + ("" if whole else f" from {start:,}" + ("" if stop is None else f" to {stop:,}"))
 
 
 def _mark(file: InputFile) -> str:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from gristmill.stages import line_kernels, ngram_kernels, word_kernels
-from gristmill.stages.numba_cache import kernel_sources
 from gristmill.stages.uax29_classes import word_break_classes
 from gristmill.stages.unicode_tables import tables
 from gristmill.stages.words import SEGMENT_KINDS, SPLITTERS, wordless_marks
@@ -205,11 +202,3 @@ class TextFeatures:
     def character_counts(self) -> NDArray[np.int64]:
         """Code points of each text."""
         return self.kept("character_counts", lambda: word_kernels.character_counts(self.data, self.offsets))
-
-
-def compile_all() -> None:
-    """Compile every kernel of the stages, or find it in the cache; called once before workers start, so that they find all."""
-    folder = Path(__file__).parent
-    for source in kernel_sources(folder):
-        parts = source.relative_to(folder).with_suffix("").parts
-        import_module(".".join(["gristmill.stages", *parts]).removesuffix(".__init__"))
