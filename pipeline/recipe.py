@@ -254,7 +254,7 @@ def _impossible_rules(stages: Sequence[Stage], loc: Loc) -> Iterator[Problem]:
             continue
         try:
             rules = stage.active_rules()
-        except (AttributeError, NotImplementedError):  # of settings that could not be read; of a stage that is not finished
+        except AttributeError:  # of settings that could not be read
             continue
         for rule in rules:
             if rule.threshold is not None and math.isnan(rule.threshold):

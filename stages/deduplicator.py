@@ -6,6 +6,7 @@ deduplicator says which rows a batch emits, and how similar two documents are.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from gristmill.stages.stage import Stage
@@ -41,6 +42,7 @@ class Deduplicator(Stage):
         """Similarity that a candidate pair must reach to count; None: candidates count as they are."""
         return None
 
+    @abstractmethod
     def emit(self, batch: Batch) -> pa.Table:
         """Rows that bring documents together which may repeat one another.
 
@@ -48,12 +50,11 @@ class Deduplicator(Stage):
             Columns `key` uint64, `check` uint64 (rows meet when both are equal), `row` int64 (of the batch);
             any number of rows a document, in any order.
         """
-        raise NotImplementedError(f"{type(self).__name__} emits no rows")
 
     def sketches(self, batch: Batch) -> pa.ListArray | None:
         """What `similarity` compares, list<uint64> a document; None where equal keys mean similarity 1."""
         return None
 
     def similarity(self, left: pa.ListArray, right: pa.ListArray) -> np.ndarray:
-        """Similarity of pairs of sketches, float64 of shape (n_pairs,)."""
-        raise NotImplementedError(f"{type(self).__name__} compares nothing")
+        """Similarity of pairs of sketches, float64 of shape (n_pairs,). A stage with sketches defines it."""
+        raise TypeError(f"{type(self).__name__} gives sketches, but no similarity of them")

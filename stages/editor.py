@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,6 @@ class Edited:
 class Editor(Stage):
     """Changes documents. One document stays one document."""
 
+    @abstractmethod
     def edit(self, batch: Batch) -> Edited:
         """Change the batch's documents; a document left empty is reported as a `Loss`."""
-        raise NotImplementedError(f"{type(self).__name__} edits nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -107,9 +108,9 @@ class Filter(Stage):
     evaluate: Literal["first", "all"] = "first"
     """`first`: the ledger names the first failed rule; `all`: it also lists every failed rule."""
 
+    @abstractmethod
     def rules(self) -> Iterator[Rule]:
         """The rules in the order in which they are tried."""
-        raise NotImplementedError(f"{type(self).__name__} names no rules")
 
     def measure(self, batch: Batch) -> dict[str, np.ndarray]:
         """Values of the signals that the rules name, float64 of shape (n_documents,) each.

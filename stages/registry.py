@@ -47,4 +47,6 @@ def stage_class(name: str) -> type[Stage]:
         raise ImportError(f"module {module} has no class {attribute}") from error
     if not (isinstance(found, type) and issubclass(found, Stage)):
         raise TypeError(f"{name} is no gristmill.stages.stage.Stage")
+    if missing := sorted(found.__abstractmethods__):
+        raise TypeError(f"{name} has no {', '.join(missing)}(), which a stage of its kind defines")
     return found

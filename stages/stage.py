@@ -1,5 +1,6 @@
 """What every stage has in common: settings, a name in the recipe, what it needs, and how it is made ready."""
 
+from abc import ABC
 from typing import ClassVar, Literal
 
 from gristmill.stages.settings import Settings
@@ -12,7 +13,7 @@ class StageUnavailable(Exception):
     """
 
 
-class Stage(Settings):
+class Stage(Settings, ABC):
     """Something that can be done to documents. Its fields are its settings; its docstring is its help."""
 
     kind: ClassVar[str] = ""

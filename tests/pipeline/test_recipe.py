@@ -378,6 +378,21 @@ def test_a_guardrail_for_no_step_is_a_mistake(tmp_path):
     ]
 
 
+def test_a_stage_that_lacks_what_its_kind_defines_is_refused_with_its_line(tmp_path, monkeypatch):
+    (tmp_path / "half_done.py").write_text(
+        "from gristmill.stages.filter import Filter\n\n\nclass HalfDone(Filter):\n    'Nothing yet.'\n\n    kind = 'half_done'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    text = """
+        name: a
+        sources: {w: {read: {format: text, paths: [x]}, stages: ["half_done:HalfDone"]}}
+        """
+    (told,) = mistakes(write(tmp_path, text))
+    assert told.startswith(
+        "recipe.yaml:2: sources.w.stages[0]: stage half_done:HalfDone cannot be used: half_done:HalfDone has no rules()"
+    )
+
+
 def test_a_recipe_is_shown_as_it_is_written(tmp_path):
     text = "name: a   # comments stay\nsources: {}\n"
     assert as_written(write(tmp_path, text)) == text
