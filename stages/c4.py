@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import NonNegativeInt, model_validator
 
+from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import SIGNAL_CODE
 from gristmill.stages.stage import StageUnavailable
@@ -170,7 +171,7 @@ def _pattern(terms: tuple[str, ...], anywhere: bool, word_characters: str) -> st
     return found if anywhere else rf"(?:^|[^{word_characters}]){found}(?:$|[^{word_characters}])"
 
 
-@cache
+@cached_by_files
 def _read_terms(path: str, language: str | None) -> dict[str, tuple[str, ...]]:
     """The terms of a list by language, lower-cased, without those that are allowed.
 

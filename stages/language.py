@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
 from pydantic import Field, PositiveInt, model_validator
 
+from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.stage import StageUnavailable
 
@@ -179,7 +179,7 @@ def _model_file(model: str) -> str:
     return model
 
 
-@cache
+@cached_by_files
 def _load(model: str) -> Any:
     """The fastText model, read once a process.
 

@@ -122,12 +122,9 @@ class RedPajamaV2(Filter):
         Raises:
             StageUnavailable: one cannot be read.
         """
-        from gristmill.stages.word_lists import words_in_file
+        from gristmill.stages.word_lists import readable
 
-        paths = [path for path in (self.stop_words, self.bad_words) if path]
-        for path in paths:
-            words_in_file(path)
-        return paths
+        return readable(self.stop_words, self.bad_words)
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 from pydantic import NonNegativeInt, field_validator
 
+from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.stage import StageUnavailable
 
@@ -207,7 +207,7 @@ def _listed_domain(name: str, domains: frozenset[str]) -> tuple[str, ...]:
     return ()
 
 
-@cache
+@cached_by_files
 def _read_lists(
     domains: tuple[str, ...],
     urls: tuple[str, ...],

@@ -6,6 +6,7 @@ import gzip
 from functools import cache
 from pathlib import Path
 
+from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.stage import StageUnavailable
 
 JUSTEXT_NAMES: dict[str, str] = {
@@ -35,7 +36,7 @@ def stop_words(language: str) -> frozenset[str]:
     return frozenset() if name is None else frozenset(justext.get_stoplist(name))
 
 
-@cache
+@cached_by_files
 def words_in_file(path: str) -> frozenset[str]:
     """Words of a file, one a line, UTF-8, plain or gzip.
 
@@ -48,3 +49,15 @@ def words_in_file(path: str) -> frozenset[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise StageUnavailable(f"{path}: cannot be read as a list of words, one a line, UTF-8 or gzip of it: {error}") from error
     return frozenset(stripped for line in text.splitlines() if (stripped := line.strip()))
+
+
+def readable(*paths: str | None) -> list[str]:
+    """Those of the paths that are given, each read once to see that it can be.
+
+    Raises:
+        StageUnavailable: one cannot be read.
+    """
+    given = [path for path in paths if path]
+    for path in given:
+        words_in_file(path)
+    return given

@@ -6,7 +6,6 @@ Sentences are those of `gristmill.stages.sentences`; which ones MADLAD-400 took 
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from gristmill.stages import madlad_kernels as kernels
 from gristmill.stages.c4_kernels import PHRASES
 from gristmill.stages.character_classes import character_classes
+from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.sentences import split_sentences_plainly
 from gristmill.stages.signals import signal
 from gristmill.stages.signals.fractions import ratio, ratio_plainly
@@ -31,7 +31,7 @@ MADLAD = "Kudugunta et al. 2023, arXiv:2309.04662, app. A"
 _POLICIES = PHRASES[2:]
 
 
-@cache
+@cached_by_files
 def _pattern(path: str) -> str:
     """All patterns of the file as one."""
     return "|".join(f"(?:{pattern})" for pattern in sorted(words_in_file(path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from gristmill.stages import redpajama_kernels as kernels
 from gristmill.stages.features import TextFeatures
+from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.redpajama_kernels import normalise_plainly
 from gristmill.stages.signals import signal
 from gristmill.stages.signals.fractions import ratio, ratio_plainly
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@cache
+@cached_by_files
 def _stop_word_table(language: str, path: str) -> NDArray[np.uint64]:
     entries = words_in_file(path) if path else stop_words(language)
     texts = TextFeatures(pa.array(sorted(entries), pa.large_string()))
@@ -58,7 +58,7 @@ def _bad_words(path: str) -> frozenset[str]:
     return frozenset(normalise_plainly(entry) for entry in words_in_file(path)) - {""} if path else frozenset()
 
 
-@cache
+@cached_by_files
 def _bad_word_table(path: str) -> tuple[NDArray[np.uint64], tuple[int, ...]]:
     """The entries, and how many words they have."""
     entries = sorted(_bad_words(path))

@@ -8,7 +8,6 @@ letters among them. Lower case is that of each code point on its own.
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
 from math import isqrt
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +18,7 @@ from gristmill.stages import roots_kernels as kernels
 from gristmill.stages import roots_word_kernels as word_kernels
 from gristmill.stages.character_classes import SPECIAL, character_classes, is_special_plainly
 from gristmill.stages.features import TextFeatures
+from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.signals import signal
 from gristmill.stages.signals.fractions import ratio, ratio_plainly
 from gristmill.stages.uax29_classes import word_break_classes
@@ -151,7 +151,7 @@ def _listed(language: str, path: str) -> frozenset[str]:
     return frozenset(_stripped(_lowered(word)) for word in found)
 
 
-@cache
+@cached_by_files
 def _list_table(language: str, path: str) -> NDArray[np.uint64]:
     entries = TextFeatures(pa.array(sorted(_listed(language, path)), pa.large_string()))
     return word_kernels.word_list(entries.data, entries.offsets, tables().lower)

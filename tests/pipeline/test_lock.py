@@ -71,7 +71,7 @@ def test_the_object_of_a_process_of_this_machine_that_is_gone_counts_for_nothing
         system = objects.get_json(NAME)["system"]
     leave(objects, pid=gone.pid, system=system)
     with RunLock(objects):
-        pass
+        assert objects.get_json(NAME)["pid"] == os.getpid()
 
 
 def test_a_beating_object_of_a_machine_whose_clock_is_wrong_counts(objects):

@@ -122,7 +122,8 @@ LABELS = [
 
 @given(st.binary(max_size=200), st.sampled_from([None, "", "text/html", *(f"text/html; charset={label}" for label in LABELS)]))
 def test_any_bytes_give_text_that_can_be_stored(html, content_type):
-    decode_html(html, content_type).encode("utf-8")
+    text = decode_html(html, content_type)
+    assert text.encode("utf-8").decode("utf-8") == text
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: not text.startswith("\ufeff")))
