@@ -23,7 +23,9 @@ class Madlad(Filter):
     kind: ClassVar[str] = "madlad"
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
 
-    # Thresholds and lists: [paper: MADLAD-400 app. A and the data set's card, memory H]
+    # Page rules and their bound: [text: the data set's card, "Filtering"]. Sentence rules, their bounds and the share of a fifth:
+    # [code: allenai/datamap-rs src/map_fxn.rs at f771794, after section 2.3 of the paper]; it parts sentences at [.!?]+ before
+    # white space, takes words of UAX #29 as tokens, counts bytes for characters, and OLMo 3 drops the share of a fifth itself.
     min_sentences: NonNegativeInt | None = 5
     """Fewest sentences a kept document has."""
 

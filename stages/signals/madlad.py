@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gristmill.stages.features import TextFeatures
 
-MADLAD = "Kudugunta et al. 2023, arXiv:2309.04662, app. A"
+MADLAD = "Kudugunta et al. 2023, arXiv:2309.04662, section 2.3 [code: allenai/datamap-rs src/map_fxn.rs]"
 _POLICIES = PHRASES[2:]
 
 
