@@ -195,6 +195,16 @@ class ShardSet:
         self.manifest = manifest
         self.streams = dict(streams)
 
+    @property
+    def tokenizer(self) -> TokenizerEntry:
+        """Which made the ids."""
+        return self.manifest.tokenizer
+
+    @property
+    def content(self) -> str:
+        """`Manifest.content_hash`."""
+        return self.manifest.content_hash()
+
     def document_ends(self, shard: ShardEntry) -> NDArray[np.uint64]:
         """Where each document of a shard ends, in tokens from the shard's start; shape (n_docs,)."""
         import numpy as np

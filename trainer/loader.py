@@ -8,15 +8,16 @@ from it by arithmetic, so the stream has no end and no boundary to trip over.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gristmill.tokenizers.shards import ShardSet
+from gristmill.tokenizers.manifest import TokenizerEntry
 from gristmill.trainer.order import integer_weights, next_quotas, permute
 
 FORMAT_VERSION = 1
@@ -26,12 +27,46 @@ class PlanMismatch(ValueError):
     """A saved state belongs to other data or another plan; the message names the field."""
 
 
+class Stream(Protocol):
+    """One source's tokens."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Tokens start to stop, copied."""
+        ...
+
+
+class Sources(Protocol):
+    """What is trained on: a folder of token shards, or a mixture of several."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, for messages."""
+        ...
+
+    @property
+    def tokenizer(self) -> TokenizerEntry:
+        """Which made the ids."""
+        ...
+
+    @property
+    def content(self) -> str:
+        """A sha256 that changes when the tokens do."""
+        ...
+
+    @property
+    def streams(self) -> Mapping[str, Stream]:
+        """By name of the source."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """All that the order of the data depends on, apart from the seed."""
 
     content: str
-    """`Manifest.content_hash` of the shards."""
+    """A sha256 of the shards' content, e.g. `Manifest.content_hash`."""
     seq_len: int
     windows: int
     """Windows of a global batch."""
@@ -41,10 +76,28 @@ class Plan:
     available: tuple[int, ...]
     """Windows of one epoch, one a source."""
     packing: str = "concat"
+    later: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """Further phases: after how many windows each begins, and its weights; `weights` are those of the first."""
 
     @classmethod
-    def of(cls, shards: ShardSet, weights: Mapping[str, float], *, seq_len: int, windows: int) -> Plan:
+    def of(
+        cls,
+        shards: Sources,
+        weights: Mapping[str, float],
+        *,
+        seq_len: int,
+        windows: int,
+        later: Sequence[tuple[int, Mapping[str, float]]] = (),
+    ) -> Plan:
         """The plan for these shares of the tokens; sources that are not named are not read.
+
+        Args:
+            shards: the data.
+            weights: shares of the sources; of the first phase, if there are several.
+            seq_len: tokens predicted per window.
+            windows: of a global batch.
+            later: of each further phase the tokens before it, ascending, and its shares, of sources that `weights` names.
+                A phase begins at the window nearest to its token, also within a batch.
 
         Raises:
             ValueError: a source is not in the shards, or has weight but not one whole window; the weights are no shares.
@@ -54,17 +107,29 @@ class Plan:
         names = tuple(sorted(weights))
         available = tuple(windows_of(len(shards.streams[name]), seq_len) for name in names)
         for name, count in zip(names, available, strict=True):
-            if weights[name] > 0 and not count:
+            if not count and any(shares.get(name, 0) > 0 for shares in (weights, *(shares for _, shares in later))):
                 raise ValueError(
                     f"source {name} has {len(shards.streams[name]):,} tokens, a window reads {seq_len + 1:,}; "
                     "lower seq_len or leave the source out of the mixture"
                 )
-        whole = integer_weights([weights[name] for name in names])
-        return cls(shards.manifest.content_hash(), seq_len, windows, names, tuple(whole.tolist()), available)
+        first, *rest = (
+            tuple(integer_weights([shares.get(name, 0.0) for name in names]).tolist())
+            for shares in (weights, *(shares for _, shares in later))
+        )
+        starts = [round(tokens / seq_len) for tokens, _ in later]
+        return cls(shards.content, seq_len, windows, names, first, available, later=tuple(zip(starts, rest, strict=True)))
+
+    def phases(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """How many of the windows start to stop fall into each phase, and its weights."""
+        begins = [0, *(begin for begin, _ in self.later)]
+        ends = [*begins[1:], stop]
+        for begin, end, weights in zip(begins, ends, (self.weights, *(weights for _, weights in self.later)), strict=True):
+            if (count := min(stop, end) - max(start, begin)) > 0:
+                yield count, np.array(weights, dtype=np.int64)
 
     def fields(self) -> dict[str, Any]:
         """The plan as JSON has it."""
-        return {
+        fields: dict[str, Any] = {
             "content": self.content,
             "seq_len": self.seq_len,
             "windows": self.windows,
@@ -72,6 +137,9 @@ class Plan:
             "sources": list(self.sources),
             "weights": list(self.weights),
         }
+        if self.later:
+            fields["later"] = [[begin, list(weights)] for begin, weights in self.later]
+        return fields
 
     def hash(self) -> str:
         """The sha256 that a state carries."""
@@ -100,7 +168,7 @@ class Draw:
 class Loader:
     """Draws global batches and reads a rank's share of them."""
 
-    def __init__(self, shards: ShardSet, plan: Plan, seed: int) -> None:
+    def __init__(self, shards: Sources, plan: Plan, seed: int) -> None:
         """Start at the beginning of the order that the seed gives."""
         self.plan = plan
         self.seed = seed
@@ -108,13 +176,16 @@ class Loader:
         self.tokens = 0
         self.order_hash = ""
         self._streams = [shards.streams[name] for name in plan.sources]
-        self._weights = np.array(plan.weights, dtype=np.int64)
         self._carry = np.zeros(len(plan.sources), dtype=np.int64)
         self._cursor = np.zeros(len(plan.sources), dtype=np.int64)
 
     def draw(self) -> Draw:
         """Decide the next global batch and move on past it."""
-        quotas, self._carry = next_quotas(self._carry, self._weights, self.plan.windows)
+        quotas = np.zeros(len(self.plan.sources), dtype=np.int64)
+        before = self.step * self.plan.windows
+        for count, weights in self.plan.phases(before, before + self.plan.windows):
+            served, self._carry = next_quotas(self._carry, weights, count)
+            quotas += served
         sources = np.repeat(np.arange(len(quotas), dtype=np.int32), quotas)
         windows = np.concatenate([self._next_windows(source, int(n)) for source, n in enumerate(quotas)])
         self._cursor = self._cursor + quotas
@@ -189,7 +260,10 @@ class Loader:
         if state["format_version"] != FORMAT_VERSION:
             raise PlanMismatch(f"loader state of format {state['format_version']}; this version reads {FORMAT_VERSION}")
         saved, mine = {**state["plan"], "seed": state["seed"]}, {**self.plan.fields(), "seed": self.seed}
-        if differing := [f"{name} was {saved.get(name)}, now {mine[name]}" for name in mine if saved.get(name) != mine[name]]:
+        named = [*mine, *(name for name in saved if name not in mine)]
+        if differing := [
+            f"{name} was {saved.get(name)}, now {mine.get(name)}" for name in named if saved.get(name) != mine.get(name)
+        ]:
             raise PlanMismatch("; ".join(differing))
         if state["plan_hash"] != self.plan.hash():
             raise PlanMismatch("the plan's hash does not fit its fields; the checkpoint is damaged")

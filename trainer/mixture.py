@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from gristmill.tokenizers.shards import ShardSet
-from gristmill.trainer.loader import Plan, windows_of
+from gristmill.trainer.loader import Plan, Sources, windows_of
 
 OnShortage = Literal["error", "cap", "renormalise"]
 
@@ -17,7 +16,7 @@ class Shortage(ValueError):
 
 
 def default_weights(
-    shards: ShardSet, seq_len: int, given: Mapping[str, float] | None = None
+    shards: Sources, seq_len: int, given: Mapping[str, float] | None = None
 ) -> tuple[dict[str, float], list[str]]:
     """What the shards' recipe gave each source as its weight; without such, each source by its tokens.
 

@@ -19,11 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gristmill.tokenizers.manifest import ShardError
-from gristmill.tokenizers.shards import ShardSet, open_shards
-from gristmill.trainer import checkpoint, mixture, run_folder
+from gristmill.trainer import checkpoint, run_folder
 from gristmill.trainer.config import ConfigError, read_config
-from gristmill.trainer.loader import Draw, Loader, Plan, PlanMismatch
+from gristmill.trainer.data import settle
+from gristmill.trainer.loader import Draw, Loader, Plan, PlanMismatch, Sources
 from gristmill.trainer.model import Decoder
 from gristmill.trainer.schedule import cosine_rate
 from gristmill.trainer.settings import TrainSettings
@@ -62,7 +61,7 @@ def run(settings: TrainSettings, output: str | Path | None = None) -> dict[str, 
     device = _device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    shards, plan, steps = _plan(settings)
+    shards, plan, steps = settle(settings, _say)
     folder = Path(output) if output is not None else Path("runs") / settings.name
     with run_folder.claimed(folder):
         training = Training(settings, shards, plan, device, steps)
@@ -105,32 +104,6 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _plan(settings: TrainSettings) -> tuple[ShardSet, Plan, int]:
-    """Open the data and settle what is read from it: the shards, the plan, and the step to stop at."""
-    try:
-        shards = open_shards(settings.data, verify=settings.verify)
-        weights: dict[str, float] = dict(settings.mixture or {})
-        if settings.mixture is None:
-            weights, left_out = mixture.default_weights(shards, settings.seq_len, shards.manifest.mixture)
-            if left_out:
-                _say(f"left out, shorter than one window: {', '.join(left_out)}")
-        plan = Plan.of(shards, weights, seq_len=settings.seq_len, windows=settings.windows)
-        changed, steps, told = mixture.fit_to_available(
-            plan, settings.steps, max_epochs=settings.max_epochs, on_shortage=settings.on_shortage
-        )
-        if changed:
-            plan = Plan.of(shards, changed, seq_len=settings.seq_len, windows=settings.windows)
-    except ShardError as error:
-        raise ConfigError(str(error)) from error
-    except mixture.Shortage as error:
-        raise ConfigError(f"{settings.data}: too few tokens for {settings.steps:,} steps\n{error}") from error
-    except ValueError as error:
-        raise ConfigError(f"{settings.data}: {error}") from error
-    if told:
-        _say(told)
-    return shards, plan, steps
-
-
 @dataclass(frozen=True)
 class _Ready:
     """A batch on the device, and where the data stands after it."""
@@ -144,15 +117,15 @@ class _Ready:
 class Training:
     """A model, its optimizer and its data, at some step."""
 
-    def __init__(self, settings: TrainSettings, shards: ShardSet, plan: Plan, device: torch.device, steps: int) -> None:
+    def __init__(self, settings: TrainSettings, shards: Sources, plan: Plan, device: torch.device, steps: int) -> None:
         """Draw the weights and stand before the first of so many steps."""
         self.settings, self.device, self.plan, self.last = settings, device, plan, steps
         torch.manual_seed(settings.seed)
-        self.model = Decoder(settings.model, shards.manifest.tokenizer.vocab_size, settings.seq_len).to(device)
+        self.model = Decoder(settings.model, shards.tokenizer.vocab_size, settings.seq_len).to(device)
         self.optimizer = _optimizer(self.model, settings, device)
         self.loader = Loader(shards, plan, settings.seed)
         self.data_state = self.loader.state()
-        self.tokenizer = shards.manifest.tokenizer.model_dump()
+        self.tokenizer = shards.tokenizer.model_dump()
 
     @property
     def step(self) -> int:

@@ -1,0 +1,94 @@
+"""What a training run reads: a folder of token shards, or the plan of a mixture over several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gristmill.tokenizers.manifest import ShardError
+from gristmill.tokenizers.mixture_plan import MixtureShards, open_mixture
+from gristmill.tokenizers.shards import open_shards
+from gristmill.trainer import mixture
+from gristmill.trainer.config import ConfigError
+from gristmill.trainer.loader import Plan, Sources
+from gristmill.trainer.settings import TrainSettings
+
+
+def settle(settings: TrainSettings, say: Callable[[str], None]) -> tuple[Sources, Plan, int]:
+    """Open the data and settle what is read from it.
+
+    Args:
+        settings: of the run; `data` is a folder of token shards, or the file of a mixture's plan.
+        say: takes what the user should know.
+
+    Returns:
+        The data, the plan, and the step to stop at.
+
+    Raises:
+        FileNotFoundError: no such data.
+        ConfigError: it cannot be read, was changed since it was planned, or has too few tokens.
+    """
+    file = Path(settings.data)
+    try:
+        if file.suffix in (".yaml", ".yml"):
+            plan = file.with_suffix(".plan.json")
+            raise ConfigError(
+                f"{file}: is a mixture; plan it (gristmill mixture plan {file} --output {plan}) and set data={plan}"
+            )
+        if file.is_file() or file.suffix == ".json":
+            return _mixture(settings, open_mixture(file, verify=settings.verify), say)
+        return _folder(settings, say)
+    except ShardError as error:
+        raise ConfigError(str(error)) from error
+    except mixture.Shortage as error:
+        raise ConfigError(f"{settings.data}: too few tokens for {settings.steps:,} steps\n{error}") from error
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{settings.data}: {error}") from error
+
+
+def _folder(settings: TrainSettings, say: Callable[[str], None]) -> tuple[Sources, Plan, int]:
+    shards = open_shards(settings.data, verify=settings.verify)
+    weights: dict[str, float] = dict(settings.mixture or {})
+    if settings.mixture is None:
+        weights, left_out = mixture.default_weights(shards, settings.seq_len, shards.manifest.mixture)
+        if left_out:
+            say(f"left out, shorter than one window: {', '.join(left_out)}")
+    plan = Plan.of(shards, weights, seq_len=settings.seq_len, windows=settings.windows)
+    changed, steps, told = mixture.fit_to_available(
+        plan, settings.steps, max_epochs=settings.max_epochs, on_shortage=settings.on_shortage
+    )
+    if changed:
+        plan = Plan.of(shards, changed, seq_len=settings.seq_len, windows=settings.windows)
+    if told:
+        say(told)
+    return shards, plan, steps
+
+
+def _mixture(settings: TrainSettings, shards: MixtureShards, say: Callable[[str], None]) -> tuple[Sources, Plan, int]:
+    """A plan's own shares, phases and caps hold: `max_epochs` and `on_shortage` were settled when it was made."""
+    if settings.mixture is not None:
+        raise ConfigError(
+            f"{settings.data}: is a plan and gives the shares itself; leave out mixture, or change the mixture's file"
+        )
+    first, *later = shards.plan.phases
+    names = list(shards.streams)
+    shares = [{name: float(phase.sources.get(name, 0)) for name in names} for phase in (first, *later)]
+    plan = Plan.of(
+        shards,
+        shares[0],
+        seq_len=settings.seq_len,
+        windows=settings.windows,
+        later=[(phase.start, share) for phase, share in zip(later, shares[1:], strict=True)],
+    )
+    batch = settings.windows * settings.seq_len
+    most = shards.plan.tokens // batch
+    if settings.steps > most:
+        raise ConfigError(
+            f"{settings.data}: plans {shards.plan.tokens:,} tokens, {settings.steps:,} steps of {batch:,} read "
+            f"{settings.steps * batch:,}; set steps={most} or less, or plan more tokens"
+        )
+    if unreached := [phase.name for phase in later if phase.start >= settings.steps * batch]:
+        say(f"{settings.steps:,} steps end before {', '.join(unreached)}; the whole plan has {most:,}")
+    return shards, plan, settings.steps
