@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from gristmill.pipeline.counts import Counts, count, text_bytes, whitespace_words
 from gristmill.pipeline.ledger import removal_rows
 from gristmill.stages.documents import DOCUMENTS, Batch
-from gristmill.stages.editor import Editor
+from gristmill.stages.editor import Edited, Editor
 from gristmill.stages.filter import Filter, Verdict
 from gristmill.stages.stage import Stage
 
@@ -46,8 +46,10 @@ class Outcome:
     """What editors cut, columns of `EDITS`, by stage label."""
 
 
-def run_chain(documents: pa.Table, stages: tuple[Stage, ...]) -> Outcome:
+def run_chain(documents: pa.Table, stages: tuple[Stage, ...], given: dict[str, np.ndarray] | None = None) -> Outcome:
     """Take a batch of one source through per-document stages (filters and editors) in their order.
+
+    `given` holds signals that an earlier step has measured, for a chain of one filter.
 
     All filters between two editors measure all documents that came out of the first of them, also those that one of
     them removes: so a changed threshold can be judged later from the stored signals.
@@ -55,7 +57,7 @@ def run_chain(documents: pa.Table, stages: tuple[Stage, ...]) -> Outcome:
     outcome = Outcome(documents)
     for is_filter, run in groupby(stages, key=lambda stage: isinstance(stage, Filter)):
         if is_filter:
-            _run_filters(outcome, [stage for stage in run if isinstance(stage, Filter)])
+            _run_filters(outcome, [stage for stage in run if isinstance(stage, Filter)], given)
         else:
             for stage in run:
                 if not isinstance(stage, Editor):
@@ -68,8 +70,9 @@ def _words(documents: pa.Table) -> np.ndarray | None:
     return None if "html" in documents.column_names else whitespace_words(documents["text"])
 
 
-def _run_filters(outcome: Outcome, filters: list[Filter]) -> None:
+def _run_filters(outcome: Outcome, filters: list[Filter], given: dict[str, np.ndarray] | None) -> None:
     batch = Batch(outcome.documents)
+    batch.given = given or {}
     sizes, words = text_bytes(batch.table), _words(batch.table)
     alive = np.ones(len(batch), dtype=bool)
     removed_at: list[tuple[Filter, Verdict, np.ndarray]] = []
@@ -107,7 +110,7 @@ def _filter_removals(batch: Batch, stage: Filter, verdict: Verdict, rows: np.nda
         stage.label,
         rules=[verdict.rules[index].name for index in first],
         values=[float(verdict.values[index][row]) for index, row in zip(first, rows, strict=True)],
-        thresholds=[verdict.rules[index].threshold for index in first],
+        thresholds=[verdict.threshold(int(index), int(row)) for index, row in zip(first, rows, strict=True)],
         details=details,
         failed_rules=[
             [rule.name for rule, failed in zip(verdict.rules, verdict.failed[:, row], strict=True) if failed] if every else None
@@ -118,8 +121,12 @@ def _filter_removals(batch: Batch, stage: Filter, verdict: Verdict, rows: np.nda
 
 def _run_editor(outcome: Outcome, stage: Editor) -> None:
     batch = Batch(outcome.documents)
+    take_edit(outcome, stage, batch, stage.edit(batch))
+
+
+def take_edit(outcome: Outcome, stage: Stage, batch: Batch, edited: Edited) -> None:
+    """Record what an editor made of a batch: texts and counts, what it lost, what it cut."""
     sizes, words = text_bytes(batch.table), _words(batch.table)
-    edited = stage.edit(batch)
     table = edited.table
     if table.num_rows != len(batch):
         raise ValueError(f"{stage.label} made {table.num_rows} documents of {len(batch)}; one document stays one document")

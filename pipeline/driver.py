@@ -11,6 +11,7 @@ from typing import Any
 
 from gristmill.pipeline import id_tasks, passes
 from gristmill.pipeline.code_hash import code_hash
+from gristmill.pipeline.corpus_edits import CorpusEdits
 from gristmill.pipeline.dedup import Deduplication
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.exchange import range_count, received, sent_identity
@@ -23,7 +24,11 @@ from gristmill.pipeline.recipe import HTML_FORMATS, Recipe, resolved
 from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.state import RunState
 from gristmill.pipeline.steps import Manifest, Task, step_key
+from gristmill.pipeline.surveys import CorpusJudgement
 from gristmill.pipeline.tokens import Tokenization
+from gristmill.stages.corpus_editor import CorpusEditor
+from gristmill.stages.corpus_filter import CorpusFilter
+from gristmill.stages.corpus_stage import CorpusStage
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
@@ -58,13 +63,19 @@ def segments(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
     return found
 
 
-def across_steps(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
-    """Cut the stages across all sources into steps: each deduplication alone, per-document stages fused."""
+def steps_of(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
+    """Cut stages into steps: each corpus stage alone, per-document stages fused."""
     found: list[tuple[Stage, ...]] = []
-    for is_corpus_stage, run in groupby(stages, key=lambda stage: isinstance(stage, Deduplicator)):
+    for is_corpus_stage, run in groupby(stages, key=lambda stage: isinstance(stage, CorpusStage)):
         run_of_one_kind = list(run)
         found += [(stage,) for stage in run_of_one_kind] if is_corpus_stage else segments(run_of_one_kind)
     return found
+
+
+def source_steps(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
+    """The steps of a source; the first, which is done while its input is read, holds no corpus stage and may be empty."""
+    steps = steps_of(stages)
+    return [(), *steps] if not steps or isinstance(steps[0][0], CorpusStage) else steps
 
 
 def recipe_hash(recipe: Recipe) -> str:
@@ -98,18 +109,15 @@ class Driver:
         """Read the units of each source, take them through all stages, tokenize, and write what is to be published."""
         later: dict[str, list[tuple[Stage, ...]]] = {}
         for name, source in self.recipe.sources.items():
-            first, *later[name] = segments(source.stages) or [()]
+            first, *later[name] = source_steps(source.stages)
             self.state.parts += self._read(name, units[name], first)
             self._guard(name, {passes.READ: False} | _extracting(first))
         self._check_ids()
         for name, chains in later.items():
             for chain in chains:
-                self._pass([name], chain)
-        for chain in across_steps(self.recipe.stages):
-            if isinstance(chain[0], Deduplicator):
-                self._deduplicate(chain[0])
-            else:
-                self._pass(list(self.recipe.sources), chain)
+                self._step([name], chain)
+        for chain in steps_of(self.recipe.stages):
+            self._step(list(self.recipe.sources), chain)
         manifests: list[Manifest] = []
         if self.recipe.tokenize is not None:
             tokenization = Tokenization(self.runner, self.state, self.recipe.tokenize, self.recipe.seed, self.recipe.mixture)
@@ -219,13 +227,34 @@ class Driver:
                 self._count_nothing(stage.label, name)
             self._guard(name, _extracting(chain))
 
-    def _deduplicate(self, stage: Deduplicator) -> None:
-        packs = make_packs(self.state.parts, self.recipe.partition_bytes)
-        removed = Deduplication(self.runner, stage, packs, self.recipe.partition_bytes, self.ledger_text).run()
-        self.state.take_removals(stage.label, packs, removed)
-        for name in self.recipe.sources:
+    def _step(self, sources: list[str], chain: tuple[Stage, ...]) -> None:
+        """Take the documents of some sources through a corpus stage, or through per-document stages."""
+        stage = chain[0]
+        if not isinstance(stage, CorpusStage):
+            self._pass(sources, chain)
+            return
+        concerned = [part for part in self.state.parts if part.source in sources]
+        if isinstance(stage, CorpusFilter):
+            judged = CorpusJudgement(self.runner, stage, concerned).run(lambda source: self._settings(source, chain))
+            written = [self.state.take_pass(key, part.source, done) for part, (key, done) in zip(concerned, judged, strict=True)]
+            for name in sources:
+                self.state.versions[name] += 1
+        elif isinstance(stage, CorpusEditor):
+            packs = make_packs(concerned, self.recipe.partition_bytes)
+            settings = self._settings(sources[0], chain)
+            cut = CorpusEdits(self.runner, stage, packs, self.recipe.partition_bytes, settings).run()
+            written = self.state.take_cuts(stage.label, packs, cut)
+        elif isinstance(stage, Deduplicator):
+            packs = make_packs(concerned, self.recipe.partition_bytes)
+            removed = Deduplication(self.runner, stage, packs, self.recipe.partition_bytes, self.ledger_text).run()
+            written = self.state.take_removals(stage.label, packs, removed)
+        else:
+            raise TypeError(f"{stage.label} is no corpus stage that the engine knows")
+        new = {id(part): parts for part, parts in zip(concerned, written, strict=True)}
+        self.state.parts = [one for part in self.state.parts for one in new.get(id(part), [part])]
+        for name in sources:
             self._count_nothing(stage.label, name)
-            self._guard(name, _extracting((stage,)))
+            self._guard(name, _extracting(chain))
 
     def _guard(self, source: str, labels: dict[str, bool]) -> None:
         """Raise where one of the steps removed more of a source's documents than it may; by label, whether it extracts."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gristmill.pipeline.chain import EDITS, run_chain
+from gristmill.pipeline.chain import EDITS, Outcome, run_chain
 from gristmill.pipeline.counts import Counts, add, count, text_bytes, whitespace_words
 from gristmill.pipeline.ledger import LEDGER, LedgerText, thin_texts
 from gristmill.pipeline.parts import Part, read_part
@@ -166,7 +166,11 @@ def part_pass(work: Storage, prefix: str, *, part: Part, settings: PassSettings)
 
 
 def _through(counts: dict[str, Counts], writers: Writers, documents: pa.Table, settings: PassSettings) -> None:
-    outcome = run_chain(documents, settings.stages)
+    take_outcome(counts, writers, run_chain(documents, settings.stages), settings)
+
+
+def take_outcome(counts: dict[str, Counts], writers: Writers, outcome: Outcome, settings: PassSettings) -> None:
+    """Write what a chain made of a batch, and add up its counts."""
     for stage, one in outcome.counts.items():
         counts[stage] = add(counts.get(stage), one)
     for stage, rows in outcome.removed.items():

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from gristmill.pipeline.cluster import InProcess
-from gristmill.pipeline.driver import Driver, Options, across_steps, segments
+from gristmill.pipeline.driver import Driver, Options, source_steps, steps_of
 from gristmill.pipeline.inputs import COMPRESSED, INFLATION, Unit, find_files, plan_units
 from gristmill.pipeline.passes import READ, read_pass
 from gristmill.pipeline.progress import Progress
@@ -56,7 +56,7 @@ def plan(
         finished = StepStore(kept)
         for name, source in recipe.sources.items():
             units = plan_units(name, source.read, recipe.partition_bytes, runner, files[name])
-            first, *later = segments(source.stages) or [()]
+            first, *later = source_steps(source.stages)
             tasks = [driver.read_task(name, unit, first, limit) for unit in units]
             sizes = [_unit_bytes(unit) for unit in units]
             rows.append(
@@ -71,7 +71,7 @@ def plan(
                 }
             )
             rows += [_later(_named(chain), name) for chain in later]
-    rows += [_later(_named(chain), None) for chain in across_steps(recipe.stages)]
+    rows += [_later(_named(chain), None) for chain in steps_of(recipe.stages)]
     if recipe.tokenize is not None:
         rows.append(_later("tokenize", None))
     rows.append(_later("publish", None))

@@ -14,7 +14,6 @@ from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveF
 from gristmill.pipeline.readers.reader import ReadSettings
 from gristmill.pipeline.recipe_errors import Problem, shown_path
 from gristmill.pipeline.yaml_lines import Loc
-from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.registry import STAGES
 from gristmill.stages.settings import Settings
@@ -188,11 +187,6 @@ def arrangement_problems(read: Read, across: Sequence[Stage]) -> Iterator[Proble
     for name, (format_, stages) in read.items():
         loc: Loc = ("sources", name, "stages")
         taken = _labels(stages, loc, {}, problems) | taken
-        for index, stage in enumerate(stages):
-            if isinstance(stage, Deduplicator):
-                problems.append(
-                    Problem((*loc, index), f"{stage.label} compares the documents of all sources; move it to the recipe's stages")
-                )
         if format_ is not None:
             problems += _text_problems(format_, stages, loc, bool(across))
         problems += _impossible_rules(stages, loc)
@@ -257,9 +251,11 @@ def _impossible_rules(stages: Sequence[Stage], loc: Loc) -> Iterator[Problem]:
         except AttributeError:  # of settings that could not be read
             continue
         for rule in rules:
-            if rule.threshold is not None and math.isnan(rule.threshold):
+            thresholds = [one.threshold for one in (rule, *rule.by_language.values())]
+            if any(threshold is not None and math.isnan(threshold) for threshold in thresholds):
                 yield Problem((*loc, index), f"the threshold of {rule.name} is nan; should be a number")
-        for low, high in combinations(rules, 2):
+        every = [rules, *(variant.active_rules() for variant in stage.variants().values())]
+        for low, high in (pair for one in every for pair in combinations(one, 2)):
             if low.signal != high.signal or low.switch_items != high.switch_items:
                 continue
             if high.at_least is not None or high.above is not None:

@@ -25,7 +25,7 @@ from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.setup_check import set_up_stages, try_stages
 from gristmill.pipeline.steps import StepStore
 from gristmill.pipeline.storage import Storage
-from gristmill.stages.deduplicator import Deduplicator
+from gristmill.stages.corpus_stage import CorpusStage
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
 
@@ -188,7 +188,7 @@ def run_stage(
     settings["paths"] = [_documents_of(input)]
     if settings["format"] == "parquet":
         settings.setdefault("id", "column")
-    across: list[Stage] = [stage] if isinstance(stage, Deduplicator) else []
+    across: list[Stage] = [stage] if isinstance(stage, CorpusStage) else []
     try:
         source = Source(read=SourceRead(**settings), stages=[] if across else [stage])
         off = Guardrails(enabled=False)
@@ -280,7 +280,7 @@ def _stage_facts(recipe: Recipe) -> list[dict[str, Any]]:
     pairs.append((list(recipe.sources), recipe.stages))
     for names, stages in pairs:
         for stage in stages:
-            fact = {"label": stage.label, "kind": stage.kind, "corpus": isinstance(stage, Deduplicator), "rules": _rules(stage)}
+            fact = {"label": stage.label, "kind": stage.kind, "corpus": isinstance(stage, CorpusStage), "rules": _rules(stage)}
             same = next((one for one in facts if {name: one[name] for name in fact} == fact), None)
             if same is None:
                 facts.append(fact | {"sources": names})
@@ -294,8 +294,7 @@ def _rules(stage: Stage) -> list[dict[str, Any]]:
     if not isinstance(stage, Filter):
         return []
     return [
-        {"rule": rule.name, "signal": rule.signal, "bound": bound, "threshold": rule.threshold}
+        {"rule": rule.name, "signal": rule.signal, "bound": rule.bound, "threshold": rule.threshold}
+        | ({"by_language": {key: other.threshold for key, other in rule.by_language.items()}} if rule.by_language else {})
         for rule in stage.active_rules()
-        for bound in ("at_least", "at_most", "above", "below")
-        if getattr(rule, bound) is not None
     ]

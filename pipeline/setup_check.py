@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from gristmill.pipeline.cluster import Cluster
 from gristmill.pipeline.errors import UserError
+from gristmill.stages.corpus_editor import CorpusEditor
+from gristmill.stages.corpus_filter import CorpusFilter
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.documents import DOCUMENTS, WITH_HTML, Batch
 from gristmill.stages.editor import Editor
@@ -63,11 +65,17 @@ def try_stages(stages: Sequence[Stage]) -> None:
 
 
 def _try(stage: Stage, batch: Batch) -> None:
-    if isinstance(stage, Filter):
+    if isinstance(stage, CorpusFilter):
+        totals = stage.survey(batch)
+        batch.given = totals.signals
+        stage.settled(totals.totals).judge(batch)
+    elif isinstance(stage, Filter):
         stage.judge(batch)
         stage.annotate(batch)
     elif isinstance(stage, Editor):
         stage.edit(batch)
+    elif isinstance(stage, CorpusEditor):
+        stage.emit(batch)
     elif isinstance(stage, Deduplicator):
         stage.emit(batch)
         sketches = stage.sketches(batch)

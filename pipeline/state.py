@@ -57,9 +57,9 @@ class RunState:
         """Add to the counts of a stage and source."""
         self.counts[stage, source] = add(self.counts.get((stage, source)), counts)
 
-    def take_removals(self, label: str, packs: list[Pack], manifests: dict[int, Manifest]) -> None:
-        """Record what a deduplication removed: its ledger rows and counts, and the parts without the removed documents."""
-        parts: list[Part] = []
+    def take_removals(self, label: str, packs: list[Pack], manifests: dict[int, Manifest]) -> list[list[Part]]:
+        """Record what a deduplication removed; returns for each part of the packs what is left of it."""
+        parts: list[list[Part]] = []
         for pack in packs:
             manifest = manifests.get(pack.number)
             for number, part in enumerate(pack.parts):
@@ -73,10 +73,27 @@ class RunState:
                         words=part.words - gone["words"],
                         removals=(*part.removals, Removals(manifest["removals"]["file"], number)),
                     )
-                parts.append(part)
+                parts.append([part])
             if manifest:
                 _take_rows(self.ledger, ALL_SOURCES, manifest["ledger"])
-        self.parts = parts
+        return parts
+
+    def take_cuts(self, label: str, packs: list[Pack], cut: dict[int, tuple[str, dict[str, Manifest]]]) -> list[list[Part]]:
+        """Record what a corpus editor cut: by pack number the name of its step, and what was made of its parts by their number.
+
+        Returns:
+            For each part of the packs, the parts that stand in its place.
+        """
+        parts: list[list[Part]] = []
+        for pack in packs:
+            key, made = cut.get(pack.number, ("", {}))
+            for number, part in enumerate(pack.parts):
+                if str(number) in made:
+                    parts.append(self.take_pass(f"{key}.{number}", part.source, made[str(number)]))
+                else:
+                    self.count(label, part.source, _removal_counts(part, {"rows": 0, "bytes": 0, "words": 0}, ""))
+                    parts.append([part])
+        return parts
 
     def by_stage(self, held: dict[tuple[str, str], list[Rows]]) -> dict[str, list[Rows]]:
         """Rows of `ledger` or `edits` by stage label, in the order of `labels`; those of a stage in address order."""

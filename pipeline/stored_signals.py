@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.published import PublishedRun
 from gristmill.pipeline.recipe import Recipe, recipe_from_resolved
-from gristmill.stages.deduplicator import Deduplicator
-from gristmill.stages.filter import Filter, Rule
+from gristmill.stages.corpus_stage import CorpusStage
+from gristmill.stages.filter import LANGUAGE_NUMBER, Filter, Rule
 from gristmill.stages.stage import Stage
 
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ class Judged:
     """For each rule the values of its signal, float64 of shape (n_documents,); NaN where it does not apply."""
     failed: np.ndarray
     """bool of shape (n_rules, n_documents)."""
+    languages: np.ndarray | None = None
+    """The documents' languages as `language_number` has them, where a bound depends on them."""
+
+    def threshold(self, index: int, row: int) -> float | None:
+        """The bound that a rule holds against a document, in the document's language."""
+        rule = self.rules[index]
+        return (rule if self.languages is None else rule.in_language(float(self.languages[row]))).threshold
 
 
 @dataclass(frozen=True)
@@ -61,9 +68,10 @@ class SignalBatch:
         rules = stage.active_rules()
         values = [self.signals[column(stage, rule)] for rule in rules]
         failed = np.zeros((len(rules), self.rows), dtype=bool)
+        languages = self.signals[f"{stage.label}.{LANGUAGE_NUMBER}"] if any(rule.by_language for rule in rules) else None
         for index, rule in enumerate(rules):
-            failed[index] = rule.failed(values[index])
-        return Judged(rules, values, failed)
+            failed[index] = rule.failed(values[index], languages)
+        return Judged(rules, values, failed, languages)
 
     def ids(self, rows: np.ndarray) -> list[str]:
         """Ids of some of the documents."""
@@ -155,7 +163,7 @@ class StoredSignals:
             run: the filters as they were.
             others: filters with other bounds, whose signals are wanted too.
         """
-        wanted = sorted({column(stage, rule) for stage in (*run.filters, *others) for rule in stage.active_rules()})
+        wanted = sorted({name for stage in (*run.filters, *others) for name in columns_of(stage)})
         missing = [name for name in wanted if name not in self.columns]
         if run.version is None or (missing and not self._files.get((run.source, run.version))):
             return
@@ -175,16 +183,23 @@ def column(stage: Filter, rule: Rule) -> str:
     return f"{stage.label}.{rule.signal}"
 
 
+def columns_of(stage: Filter) -> set[str]:
+    """Names of the columns of `signals/` that the rules of a filter look at."""
+    rules = stage.active_rules()
+    languages = {f"{stage.label}.{LANGUAGE_NUMBER}"} if any(rule.by_language for rule in rules) else set()
+    return {column(stage, rule) for rule in rules} | languages
+
+
 def chains_of(recipe: Recipe, source: str) -> list[tuple[Stage, ...]]:
     """The chains of per-document stages, and deduplications alone, that the documents of a source go through."""
-    from gristmill.pipeline.driver import across_steps, segments
+    from gristmill.pipeline.driver import steps_of
 
-    return [*segments(recipe.sources[source].stages), *across_steps(recipe.stages)]
+    return [*steps_of(recipe.sources[source].stages), *steps_of(recipe.stages)]
 
 
 def is_corpus_stage(stage: Stage) -> bool:
     """Whether a stage must see all documents to judge one."""
-    return isinstance(stage, Deduplicator)
+    return isinstance(stage, CorpusStage)
 
 
 def fates(judged: Sequence[Judged], documents: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from gristmill.stages.stage import Stage
+from gristmill.stages.corpus_stage import CorpusStage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gristmill.stages.documents import Batch
 
 
-class Deduplicator(Stage):
+class Deduplicator(CorpusStage):
     """A corpus stage that removes all but one of each cluster of documents."""
 
     one_key: ClassVar[bool] = False

@@ -39,6 +39,8 @@ class Batch:
     def __init__(self, table: pa.Table) -> None:
         """Hold `table`, whose columns are those of `DOCUMENTS` or `WITH_HTML`."""
         self.table = table
+        self.given: dict[str, np.ndarray] = {}
+        """Signals that an earlier step has measured for the stage at work, float64 of shape (n_documents,) each."""
         self._signals: dict[tuple[str, tuple[tuple[str, Any], ...]], np.ndarray] = {}
 
     @classmethod
@@ -72,6 +74,7 @@ class Batch:
         """The same documents with other columns beside an unchanged `text`; what has been computed stays."""
         batch = Batch(table)
         batch._signals = self._signals
+        batch.given = self.given
         if "features" in self.__dict__:
             batch.__dict__["features"] = self.features
         return batch

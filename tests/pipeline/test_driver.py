@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from gristmill.pipeline.driver import across_steps, recipe_hash, segments
+from gristmill.pipeline.driver import recipe_hash, segments, steps_of
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.recipe import Recipe, recipe_from_resolved
 from gristmill.pipeline.runs import RunResult, run
@@ -120,8 +120,8 @@ def test_documents_are_written_after_checkpoints():
 
 def test_across_sources_each_deduplication_is_a_step_and_filters_are_fused():
     size, kept, exact = Size(), Size(name="kept", checkpoint=True), Exact()
-    assert across_steps([size, size, exact, exact, kept, size]) == [(size, size), (exact,), (exact,), (kept,), (size,)]
-    assert across_steps([]) == []
+    assert steps_of([size, size, exact, exact, kept, size]) == [(size, size), (exact,), (exact,), (kept,), (size,)]
+    assert steps_of([]) == []
 
 
 def test_how_the_work_is_cut_and_where_the_input_lies_do_not_change_the_recipes_hash(tmp_path):

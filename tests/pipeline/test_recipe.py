@@ -211,12 +211,6 @@ def test_a_file_that_is_no_recipe_is_told_so(tmp_path, text, told):
             "[]",
             ":4: sources.s.stages[0]: extract needs pages, and wet documents carry text already; remove it",
         ),
-        (
-            "wet",
-            "[exact]",
-            "[]",
-            ":4: sources.s.stages[0]: exact compares the documents of all sources; move it to the recipe's stages",
-        ),
         ("wet", "[]", "[extract]", ":5: stages[0]: extract works on pages; move it to the stages of a source that has them"),
         (
             "wet",

@@ -1,0 +1,309 @@
+"""The tasks of a corpus editor: emit units, resolve which copies stay, cut, and name what stands for a document that fell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill.pipeline.chain import Outcome, take_edit
+from gristmill.pipeline.counts import Counts
+from gristmill.pipeline.dedup_tasks import FLUSH_ROWS, pack_of, row_of
+from gristmill.pipeline.exchange import Sent, key_ranges, merged, write_exchange
+from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, read_part, take_rows
+from gristmill.pipeline.passes import PassSettings, Writers, take_outcome
+from gristmill.pipeline.steps import Manifest
+from gristmill.pipeline.storage import Storage
+from gristmill.pipeline.tables import StreamWriter, read_batches
+from gristmill.stages.corpus_editor import Copies, CorpusEditor
+from gristmill.stages.documents import Batch
+
+EMITTED = ["key", "check", "rank", "address", "start"]
+"""Order of emitted units: the copies of one stand together, those that stay first."""
+UNITS = pa.schema([("address", pa.uint64()), ("start", pa.int64()), ("end", pa.int64()), ("first", pa.uint64())])
+"""A unit of a document, by bytes of its text; `first` is the document with the first copy."""
+_SHIFT = np.uint64(ADDRESS_ROW_BITS)
+NONE = np.uint64(2**64 - 1)
+"""`first` where no copy stays."""
+
+
+def _sent(entries: list[dict[str, Any] | None]) -> Manifest:
+    held = [entry for entry in entries if entry is not None]
+    return {"files": held, "sent": held, "rows": sum(entry["rows"] for entry in held)}
+
+
+class _Emission:
+    """Writes emitted units in files of bounded size."""
+
+    def __init__(self, work: Storage, prefix: str, pack: Pack, ranges: int, batch_rows: int) -> None:
+        self._work, self._prefix, self._ranges, self._batch_rows = work, prefix, ranges, batch_rows
+        self._pack = np.uint64(pack.number) << _SHIFT
+        self._held: list[pa.Table] = []
+        self._rows = 0
+        self.entries: list[dict[str, Any] | None] = []
+
+    def add(self, units: pa.Table, rows: np.ndarray) -> None:
+        """Take the units of a batch whose documents stand at `rows` of the pack."""
+        at = rows[units["row"].to_numpy()].astype(np.uint64)
+        rank = units["rank"] if "rank" in units.column_names else pa.array(np.zeros(len(at), dtype=np.int64))
+        columns = {"key": units["key"], "check": units["check"], "rank": rank, "address": pa.array(self._pack | at)}
+        self._held.append(pa.table(columns | {"start": units["start"], "end": units["end"]}))
+        self._rows += len(at)
+        if self._rows >= FLUSH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._rows:
+            units = pa.concat_tables(self._held)
+            targets = key_ranges(units["key"].to_numpy(), self._ranges)
+            name = f"{self._prefix}.emit{len(self.entries)}.arrow"
+            self.entries.append(write_exchange(self._work, name, units, targets, EMITTED, self._batch_rows))
+        self._held, self._rows = [], 0
+
+
+def emit_units(work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, ranges: int, batch_rows: int) -> Manifest:
+    """Send the units of each document (or their candidates) to the key ranges."""
+    stage.set_up()
+    emission = _Emission(work, prefix, pack, ranges, batch_rows)
+    for table, rows in read_pack(work, pack):
+        emission.add(stage.emit(Batch(table)), rows)
+    emission.flush()
+    return _sent(emission.entries)
+
+
+def confirm_units(
+    work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, sent: list[Sent], ranges: int, batch_rows: int
+) -> Manifest:
+    """Send the units at the candidates that met another to the key ranges."""
+    stage.set_up()
+    emission = _Emission(work, prefix, pack, ranges, batch_rows)
+    candidates = _received_units(work, sent)
+    for table, rows in read_pack(work, pack):
+        own, units = _units_of(candidates, rows)
+        if len(own):
+            emission.add(stage.confirm(Batch(table.take(pa.array(own))), units), rows[own])
+    emission.flush()
+    return _sent(emission.entries)
+
+
+class _UnitSink:
+    """Collects units to cut, and writes them in files of bounded size, sent to the packs of their documents."""
+
+    def __init__(self, work: Storage, prefix: str) -> None:
+        self._work, self._prefix = work, prefix
+        self._held: list[pa.Table] = []
+        self._rows = 0
+        self.entries: list[dict[str, Any] | None] = []
+
+    def add(self, rows: pa.Table, first: np.ndarray) -> None:
+        """Take emitted rows, each with the address of the first copy."""
+        if rows.num_rows:
+            columns = [rows["address"], rows["start"], rows["end"], pa.array(first, pa.uint64())]
+            self._held.append(pa.table(columns, schema=UNITS))
+            self._rows += rows.num_rows
+        if self._rows >= FLUSH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._rows:
+            units = pa.concat_tables(self._held)
+            name = f"{self._prefix}.units{len(self.entries)}.arrow"
+            targets = pack_of(units["address"].to_numpy())
+            self.entries.append(write_exchange(self._work, name, units, targets, ["address", "start"]))
+        self._held, self._rows = [], 0
+
+
+def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copies) -> Manifest:
+    """Stream over the units of a key range; those whose copies do not stay go to the packs of their documents.
+
+    The state is the key at hand, how many copies it had so far and, while it is not known whether they are too many, the first
+    `tolerated` of them: however many rows share a key.
+    """
+    sink = _UnitSink(work, prefix)
+    key: tuple[int, int] | None = None
+    seen, first = 0, NONE
+    pending: list[pa.Table] = []
+    for table in merged(work, sent, EMITTED):
+        keys, checks, addresses = (table[name].to_numpy() for name in ("key", "check", "address"))
+        starts = np.ones(len(keys), dtype=bool)
+        starts[1:] = (keys[1:] != keys[:-1]) | (checks[1:] != checks[:-1])
+        starts[0] = key != (keys[0], checks[0])
+        if starts[0]:
+            seen, pending = 0, []
+        group = np.cumsum(starts) - starts[0]  # 0: the key at hand, or the first of this piece
+        heads = np.flatnonzero(starts) if starts[0] else np.concatenate([[0], np.flatnonzero(starts)])
+        before = np.zeros(len(heads), dtype=np.int64)
+        before[0] = seen
+        ordinal = np.arange(len(keys)) - heads[group] + before[group]
+        firsts = addresses[heads]
+        if not starts[0]:
+            firsts[0] = first
+        size = np.bincount(group) + before
+        # the last key may go on in the next piece: what is not too many yet waits
+        many = size > copies.tolerated
+        if many[0] and pending:
+            for held in pending:
+                sink.add(held, np.full(held.num_rows, _kept(first, copies), dtype=np.uint64))
+            pending = []
+        goes = many[group] & (ordinal >= copies.stay)
+        sink.add(table.filter(pa.array(goes)), np.where(copies.stay > 0, firsts[group[goes]], NONE))
+        if copies.stay == 0 and not many[-1]:
+            pending = [*(pending if group[-1] == 0 else []), table.filter(pa.array(group == group[-1]))]
+        elif group[-1] > 0:
+            pending = []
+        key, seen, first = (keys[-1], checks[-1]), int(size[-1]), firsts[-1]
+    sink.flush()
+    return _sent(sink.entries)
+
+
+def _kept(first: np.uint64, copies: Copies) -> np.uint64:
+    return first if copies.stay else NONE
+
+
+def _received_units(work: Storage, sent: list[Sent]) -> pa.Table:
+    """The units that a pack received, by address and start, each once: at most as many as its texts have."""
+    units = pa.concat_tables([*merged(work, sent, ["address", "start"])]).combine_chunks()
+    if units.num_rows:
+        address, start, end = (units[name].to_numpy() for name in ("address", "start", "end"))
+        new = np.ones(len(address), dtype=bool)
+        new[1:] = (address[1:] != address[:-1]) | (start[1:] != start[:-1]) | (end[1:] != end[:-1])
+        units = units.filter(pa.array(new))
+    return units
+
+
+def _units_of(units: pa.Table, rows: np.ndarray) -> tuple[np.ndarray, pa.Table]:
+    """The units of documents at ascending pack rows.
+
+    Returns:
+        Which of `rows` have units (int64, ascending), and the units with `row` an index into them.
+    """
+    held = row_of(units["address"].to_numpy())
+    begin, end = np.searchsorted(held, rows[0]), np.searchsorted(held, rows[-1], side="right")
+    inside = units.slice(begin, end - begin)
+    own, index = np.unique(held[begin:end], return_inverse=True)
+    places = np.searchsorted(rows, own)
+    table = pa.table(
+        {"row": pa.array(index.astype(np.int64)), "start": inside["start"], "end": inside["end"], "first": inside["first"]}
+    )
+    return places, table
+
+
+def cut_units(
+    work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, sent: list[Sent], settings: PassSettings
+) -> Manifest:
+    """Write the parts of a pack anew that have units to cut.
+
+    Returns:
+        `parts` {number of the part: what a pass over it records}, and `sent`: for each document that fell, its ledger row and
+        the document with the first copy of its first unit, to the pack of the latter.
+    """
+    stage.set_up()
+    units = _received_units(work, sent)
+    parts: dict[str, Manifest] = {}
+    asked: list[pa.Table] = []
+    held = row_of(units["address"].to_numpy())
+    for number, (part, start) in enumerate(zip(pack.parts, pack.starts, strict=True)):
+        if np.searchsorted(held, start) == np.searchsorted(held, start + part.rows):
+            continue
+        writers = Writers(work, f"{prefix}.{number}", replace(settings, source=part.source, stages=(stage,)))
+        counts: dict[str, Counts] = {}
+        fallen = 0
+        for table, rows in read_part(work, part):
+            outcome, firsts = _cut(stage, table, units, rows + start)
+            asked.append(_asking(firsts, number, fallen, pack.number))
+            fallen += len(firsts)
+            take_outcome(counts, writers, outcome, writers.settings)
+        parts[str(number)] = writers.finish() | {"counts": counts}
+    questions = pa.concat_tables(asked) if asked else None
+    entry = None
+    if questions is not None:
+        entry = write_exchange(work, f"{prefix}.asked.arrow", questions, pack_of(questions["first"].to_numpy()), ["first"])
+    files = [file for manifest in parts.values() for file in manifest["files"]] + ([entry] if entry else [])
+    return {"files": files, "parts": parts, "sent": [entry] if entry else []}
+
+
+def _cut(stage: CorpusEditor, table: pa.Table, units: pa.Table, rows: np.ndarray) -> tuple[Outcome, np.ndarray]:
+    """Cut a batch; also returns for each document that fell, in the order of the ledger, the document with the first copy."""
+    own, inside = _units_of(units, rows)
+    outcome = Outcome(table)
+    whole = Batch(table)
+    at = own[inside["row"].to_numpy()]
+    edited = stage.cut(whole, inside.select(["row", "start", "end"]).set_column(0, "row", pa.array(at)))
+    take_edit(outcome, stage, whole, edited)
+    lost = np.sort(np.array([loss.row for loss in edited.losses], dtype=np.int64))
+    firsts = np.full(len(lost), NONE, dtype=np.uint64)
+    # a document may fall that had no unit at all: it was empty before
+    had = np.isin(lost, at)
+    firsts[had] = inside["first"].to_numpy()[np.searchsorted(at, lost[had])]
+    return outcome, firsts
+
+
+def _asking(firsts: np.ndarray, part: int, before: int, pack: int) -> pa.Table:
+    """Questions for the ids of documents; a ledger row without one asks nothing."""
+    rows = np.arange(before, before + len(firsts), dtype=np.int64)
+    known = firsts != NONE
+    count = int(known.sum())
+    return pa.table(
+        {
+            "first": pa.array(firsts[known], pa.uint64()),
+            "pack": pa.array(np.full(count, pack, dtype=np.int64)),
+            "part": pa.array(np.full(count, part, dtype=np.int64)),
+            "row": pa.array(rows[known]),
+        }
+    )
+
+
+def answer(work: Storage, prefix: str, *, pack: Pack, sent: list[Sent]) -> Manifest:
+    """Send the ids of documents of this pack to those that asked."""
+    entries: list[dict[str, Any] | None] = []
+    for number, questions in enumerate(_pieces(merged(work, sent, ["first"]))):
+        rows = row_of(questions["first"].to_numpy())
+        wanted, place = np.unique(rows, return_inverse=True)
+        ids = take_rows(work, pack, wanted, ["id"])["id"].combine_chunks().take(pa.array(place))
+        answers = questions.append_column("id", ids)
+        name = f"{prefix}.answer{number}.arrow"
+        entries.append(write_exchange(work, name, answers, questions["pack"].to_numpy(), ["part", "row"]))
+    return _sent(entries)
+
+
+def _pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(one.num_rows for one in held) >= FLUSH_ROWS:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)
+
+
+def name_kept(work: Storage, prefix: str, *, ledgers: dict[str, dict[str, Any]], sent: list[Sent]) -> Manifest:
+    """Write the ledger rows of a pack's parts anew, with the ids of the documents that hold the first copies.
+
+    A document whose first unit stands earlier in itself names no other.
+    """
+    answers = pa.concat_tables([*merged(work, sent, ["part", "row"])])
+    parts, rows = answers["part"].to_numpy(), answers["row"].to_numpy()
+    ids = answers["id"].combine_chunks()
+    written: dict[str, dict[str, Any]] = {}
+    for part, entry in ledgers.items():
+        inside = np.flatnonzero(parts == int(part))
+        writer = StreamWriter(work, f"{prefix}.{part}.ledger.arrow", _ledger_schema(work, entry))
+        for table in read_batches(work, entry["file"]):
+            at = np.full(table.num_rows, -1, dtype=np.int64)
+            at[rows[inside]] = inside
+            kept = ids.take(pa.array(np.where(at >= 0, at, 0), mask=at < 0))
+            same = np.array([one == other for one, other in zip(kept.to_pylist(), table["id"].to_pylist(), strict=True)])
+            kept = kept.take(pa.array(np.arange(len(kept)), mask=same))
+            writer.write(table.set_column(table.schema.get_field_index("kept_id"), "kept_id", kept))
+        written[part] = writer.close() | {"stages": entry["stages"]}
+    return {"files": list(written.values()), "ledgers": written}
+
+
+def _ledger_schema(work: Storage, entry: dict[str, Any]) -> pa.Schema:
+    return next(iter(read_batches(work, entry["file"]))).schema

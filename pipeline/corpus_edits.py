@@ -1,0 +1,111 @@
+"""A corpus editor as the driver sees it: which tasks, in which order, named by what decides their results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from gristmill.pipeline import corpus_edit_tasks as tasks
+from gristmill.pipeline.code_hash import code_hash
+from gristmill.pipeline.exchange import BATCH_ROWS, range_count, received, sent_identity
+from gristmill.pipeline.identity import platform_identity, stage_identity
+from gristmill.pipeline.parts import Pack
+from gristmill.pipeline.passes import PassSettings
+from gristmill.pipeline.runner import Runner
+from gristmill.pipeline.steps import Manifest, Task, step_key
+from gristmill.stages.corpus_editor import Copies, CorpusEditor
+
+UNIT_BYTES = 48
+"""An emitted unit in the exchange."""
+LEAST_BATCH_ROWS = 256
+CANDIDATES = Copies(stay=0, tolerated=1)
+"""In the first of two rounds all candidates that met another go back."""
+
+
+class CorpusEdits:
+    """Runs one corpus editor over the packs of a run."""
+
+    def __init__(
+        self, runner: Runner, stage: CorpusEditor, packs: Sequence[Pack], range_bytes: int, settings: PassSettings
+    ) -> None:
+        """Prepare; `settings` are those of a pass, whose source and stages are filled in for each part."""
+        self.runner, self.stage, self.packs, self.settings = runner, stage, list(packs), settings
+        self._base = {
+            "stage": stage_identity(stage),
+            "code": code_hash("gristmill.pipeline.corpus_edit_tasks"),
+            "platform": platform_identity(),
+        }
+        units = sum(part.bytes for pack in packs for part in pack.parts) // stage.bytes_per_unit
+        self._cut = {
+            "ranges": range_count(units * UNIT_BYTES, range_bytes),
+            # a resolving task holds one batch of each pack, even where all units are the same and meet in one range
+            "batch_rows": min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (UNIT_BYTES * max(1, len(packs))))),
+        }
+
+    def run(self) -> dict[int, tuple[str, dict[str, Manifest]]]:
+        """By number of each pack that is cut: the name of its step, and what a pass over each of its parts records."""
+        emitted = self._tasks(
+            tasks.emit_units,
+            [([*pack.identity(), self._cut], {"stage": self.stage, "pack": pack} | self._cut, pack) for pack in self.packs],
+        )
+        if self.stage.rounds == 2:
+            candidates = self._resolve("candidates", [done for _, done in emitted], CANDIDATES)
+            emitted = list(self._by_pack(tasks.confirm_units, candidates, stage=self.stage, **self._cut).values())
+        decided = self._resolve("copies", [done for _, done in emitted], self.stage.copies())
+        text = self.settings.ledger_text
+        how = [text.mode, text.per_rule, text.seed, self.settings.chunk_bytes]
+        cut = self._by_pack(tasks.cut_units, decided, how, stage=self.stage, settings=self.settings)
+        return self._with_kept_ids(cut)
+
+    def _tasks(
+        self, function: Callable[..., Manifest], work: Iterable[tuple[Any, dict[str, Any], Pack | None]]
+    ) -> list[tuple[str, Manifest]]:
+        """Run a function for each of (what decides its result, arguments, pack); gives the names of the steps too."""
+        step = f"{self.stage.label}: {function.__name__.replace('_', ' ')}"
+        made = [
+            Task(
+                step_key(function.__name__, decides=decides, **self._base),
+                function,
+                arguments,
+                step + (f", pack {pack.number}" if pack else ""),
+                pack.kept if pack else None,
+            )
+            for decides, arguments, pack in work
+        ]
+        return [(task.key, manifest) for task, manifest in zip(made, self.runner.run(step, made), strict=True)]
+
+    def _resolve(self, round_: str, emitted: list[Manifest], copies: Copies) -> list[Manifest]:
+        work = [
+            ([round_, copies.stay, copies.tolerated, sent_identity(sent)], {"sent": sent, "copies": copies}, None)
+            for sent in received(emitted).values()
+        ]
+        return [manifest for _, manifest in self._tasks(tasks.resolve_units, work)]
+
+    def _by_pack(
+        self, function: Callable[..., Manifest], manifests: Iterable[Manifest], how: Any = None, **arguments: Any
+    ) -> dict[int, tuple[str, Manifest]]:
+        """Run a function for each pack that rows were sent to."""
+        by_pack = received(manifests)
+        work = [
+            (
+                [self.packs[number].identity(), sent_identity(sent), how],
+                {"pack": self.packs[number], "sent": sent} | arguments,
+                self.packs[number],
+            )
+            for number, sent in by_pack.items()
+        ]
+        return dict(zip(by_pack, self._tasks(function, work), strict=True))
+
+    def _with_kept_ids(self, cut: dict[int, tuple[str, Manifest]]) -> dict[int, tuple[str, dict[str, Manifest]]]:
+        """Let the ledger rows of documents that fell name the documents that hold the first copies."""
+        found = {number: (key, dict(manifest["parts"])) for number, (key, manifest) in cut.items()}
+        answered = self._by_pack(tasks.answer, [manifest for _, manifest in cut.values()])
+        work = []
+        by_pack = received([manifest for _, manifest in answered.values()])
+        for number, sent in by_pack.items():
+            ledgers = {part: one["ledger"] for part, one in found[number][1].items() if one["ledger"]}
+            work.append(([cut[number][0], sent_identity(sent)], {"ledgers": ledgers, "sent": sent}, None))
+        for number, (_, manifest) in zip(by_pack, self._tasks(tasks.name_kept, work), strict=True):
+            for part, ledger in manifest["ledgers"].items():
+                found[number][1][part] = found[number][1][part] | {"ledger": ledger}
+        return found

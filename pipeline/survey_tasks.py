@@ -1,0 +1,112 @@
+"""The tasks of a corpus filter: survey the documents, add up what was counted, judge by the sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill.pipeline.chain import run_chain
+from gristmill.pipeline.counts import Counts
+from gristmill.pipeline.parts import Part, read_part
+from gristmill.pipeline.passes import PassSettings, Writers, take_outcome
+from gristmill.pipeline.steps import Manifest
+from gristmill.pipeline.storage import Storage
+from gristmill.pipeline.tables import StreamWriter, read_batches
+from gristmill.stages.corpus_filter import CorpusFilter
+from gristmill.stages.documents import Batch
+from gristmill.stages.filter import Filter
+
+TOTALS = pa.schema([("name", pa.string()), ("counts", pa.large_list(pa.int64()))])
+Totals = dict[str, np.ndarray]
+
+
+def add_totals(held: Totals, more: Totals) -> Totals:
+    """The sum of two surveys; the shorter of two arrays counts as filled up with zeros."""
+    summed = dict(held)
+    for name, counts in more.items():
+        known = summed.get(name)
+        if known is None:
+            summed[name] = counts.astype(np.int64)
+            continue
+        longer, shorter = (known, counts) if len(known) >= len(counts) else (counts, known)
+        longer = longer.astype(np.int64)
+        longer[: len(shorter)] += shorter
+        summed[name] = longer
+    return summed
+
+
+def _write_totals(work: Storage, name: str, totals: Totals) -> dict[str, Any]:
+    writer = StreamWriter(work, name, TOTALS)
+    names = sorted(totals)
+    if names:
+        offsets = np.concatenate([[0], np.cumsum([len(totals[one]) for one in names])]).astype(np.int64)
+        values = pa.array(np.concatenate([totals[one] for one in names]).astype(np.int64))
+        writer.write(pa.table([pa.array(names), pa.LargeListArray.from_arrays(pa.array(offsets), values)], schema=TOTALS))
+    return writer.close()
+
+
+def read_totals(work: Storage, name: str) -> Totals:
+    """The sums that a file of a survey holds."""
+    return {
+        row["name"].as_py(): np.asarray(row["counts"].values.to_numpy(zero_copy_only=False))
+        for table in read_batches(work, name)
+        for row in ({"name": table["name"][at], "counts": table["counts"][at]} for at in range(table.num_rows))
+    }
+
+
+def survey_part(work: Storage, prefix: str, *, stage: CorpusFilter, part: Part) -> Manifest:
+    """Survey the kept documents of a part: `totals`, and `signals` (one row a kept document) where the stage measured some."""
+    stage.set_up()
+    totals: Totals = {}
+    writer: StreamWriter | None = None
+    for table, _ in read_part(work, part):
+        found = stage.survey(Batch(table))
+        totals = add_totals(totals, found.totals)
+        if found.signals:
+            columns = pa.table({name: pa.array(values, pa.float64()) for name, values in sorted(found.signals.items())})
+            writer = writer or StreamWriter(work, f"{prefix}.signals.arrow", columns.schema)
+            writer.write(columns)
+    entry = _write_totals(work, f"{prefix}.totals.arrow", totals)
+    signals = writer.close() if writer else None
+    return {"files": [entry, *([signals] if signals else [])], "totals": entry, "signals": signals}
+
+
+def sum_totals(work: Storage, prefix: str, *, files: list[str]) -> Manifest:
+    """Add up surveys."""
+    totals: Totals = {}
+    for name in files:
+        totals = add_totals(totals, read_totals(work, name))
+    entry = _write_totals(work, f"{prefix}.totals.arrow", totals)
+    return {"files": [entry], "totals": entry}
+
+
+_SETTLED: dict[tuple[str, str, str], Filter] = {}
+
+
+def settled_filter(work: Storage, stage: CorpusFilter, totals: str) -> Filter:
+    """The filter as the corpus settled it, made once per process: the sums may be large."""
+    key = (work.url, totals, stage.model_dump_json())
+    if key not in _SETTLED:
+        _SETTLED.clear()
+        settled = stage.settled(read_totals(work, totals))
+        settled.set_up()
+        _SETTLED[key] = settled
+    return _SETTLED[key]
+
+
+def judge_part(
+    work: Storage, prefix: str, *, stage: CorpusFilter, part: Part, totals: str, signals: str | None, settings: PassSettings
+) -> Manifest:
+    """Take the documents of a part through the filter as the corpus settled it."""
+    settled = settled_filter(work, stage, totals)
+    writers = Writers(work, prefix, settings)
+    counts: dict[str, Counts] = {}
+    # the survey wrote one batch for each that it read, so both are read side by side
+    given = read_batches(work, signals) if signals else None
+    for table, _ in read_part(work, part):
+        measured = next(given) if given else None
+        held = {name: measured[name].to_numpy() for name in measured.column_names} if measured else {}
+        take_outcome(counts, writers, run_chain(table, (settled,), held), settings)
+    return writers.finish() | {"counts": counts}

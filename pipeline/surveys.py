@@ -1,0 +1,78 @@
+"""A corpus filter as the driver sees it: survey each part, add up, judge each part by the sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from gristmill.pipeline import survey_tasks
+from gristmill.pipeline.code_hash import code_hash
+from gristmill.pipeline.identity import platform_identity, stage_identity
+from gristmill.pipeline.parts import Part
+from gristmill.pipeline.passes import PassSettings
+from gristmill.pipeline.runner import Runner
+from gristmill.pipeline.steps import Manifest, Task, step_key
+from gristmill.stages.corpus_filter import CorpusFilter
+
+SUM_FAN_IN = 16
+"""Surveys that one task adds up."""
+
+
+class CorpusJudgement:
+    """Runs one corpus filter over the parts of a run."""
+
+    def __init__(self, runner: Runner, stage: CorpusFilter, parts: Sequence[Part]) -> None:
+        """Prepare to judge the documents of `parts`."""
+        self.runner, self.stage, self.parts = runner, stage, list(parts)
+        self._base = {
+            "stage": stage_identity(stage),
+            "code": code_hash("gristmill.pipeline.survey_tasks"),
+            "platform": platform_identity(),
+        }
+        self.totals: str | None = None
+        """File with the sums, once `run` has made them."""
+
+    def run(self, settings: Callable[[str], PassSettings]) -> list[tuple[str, Manifest]]:
+        """Survey and judge; `settings` gives those of a pass over a source.
+
+        Returns:
+            For each part the name of its step and what a pass over it records.
+        """
+        surveyed = self._tasks(
+            survey_tasks.survey_part,
+            [(part.identity(), {"stage": self.stage, "part": part}, part) for part in self.parts],
+        )
+        files = [manifest["totals"]["file"] for _, manifest in surveyed]
+        summed = False
+        while files and not (summed and len(files) == 1):
+            groups = [files[start : start + SUM_FAN_IN] for start in range(0, len(files), SUM_FAN_IN)]
+            done = self._tasks(survey_tasks.sum_totals, [(group, {"files": group}, None) for group in groups])
+            files, summed = [manifest["totals"]["file"] for _, manifest in done], True
+        if not files:
+            return []
+        self.totals = files[0]
+        work = []
+        for part, (_, manifest) in zip(self.parts, surveyed, strict=True):
+            signals = manifest["signals"]["file"] if manifest["signals"] else None
+            own = settings(part.source)
+            text = own.ledger_text
+            how = [text.mode, text.per_rule, text.seed, own.chunk_bytes, own.first_version]
+            arguments = {"stage": self.stage, "part": part, "totals": self.totals, "signals": signals, "settings": own}
+            work.append(([part.identity(), self.totals, signals, how], arguments, part))
+        return self._tasks(survey_tasks.judge_part, work)
+
+    def _tasks(
+        self, function: Callable[..., Manifest], work: Iterable[tuple[Any, dict[str, Any], Part | None]]
+    ) -> list[tuple[str, Manifest]]:
+        step = f"{self.stage.label}: {function.__name__.replace('_', ' ')}"
+        made = [
+            Task(
+                step_key(function.__name__, decides=decides, **self._base),
+                function,
+                arguments,
+                f"{part.source}: {part.file}" if part else step,
+                part.kept if part else None,
+            )
+            for decides, arguments, part in work
+        ]
+        return [(task.key, manifest) for task, manifest in zip(made, self.runner.run(step, made), strict=True)]

@@ -1,0 +1,45 @@
+"""Corpus filters: filters whose thresholds hang on the whole corpus (percentiles, the rarity of n-grams)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gristmill.stages.corpus_stage import CorpusStage
+from gristmill.stages.filter import Filter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gristmill.stages.documents import Batch
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a corpus filter learned of a batch."""
+
+    totals: dict[str, np.ndarray]
+    """int64 arrays by name (fixed-bin histograms, counts of n-grams): those of all batches are added, in any order, so each name
+    has one shape in the whole corpus, or the shorter ones count as filled up with zeros."""
+    signals: dict[str, np.ndarray] = field(default_factory=dict)
+    """Signals that cost much to compute, float64 of shape (n_documents,): kept, and given back in `batch.given`."""
+
+
+class CorpusFilter(Filter, CorpusStage):
+    """A filter that looks at all documents before it judges one: first a survey of each batch, then `settled` by their sum."""
+
+    @abstractmethod
+    def survey(self, batch: Batch) -> Survey:
+        """Count what the verdicts hang on."""
+
+    @abstractmethod
+    def settled(self, totals: Mapping[str, np.ndarray]) -> Filter:
+        """The filter that judges documents of a corpus with these totals; its label is this one's.
+
+        Its `measure` may take from `batch.given` what `survey` gave as signals.
+
+        Args:
+            totals: the sums of what `survey` gave; empty for an empty corpus.
+        """
