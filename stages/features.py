@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.stages import line_kernels, ngram_kernels, word_kernels
+from gristmill.stages.segmentation import WordView, needs_dictionary, word_view
 from gristmill.stages.uax29_classes import word_break_classes
 from gristmill.stages.unicode_tables import tables
 from gristmill.stages.words import SEGMENT_KINDS, SPLITTERS, wordless_marks
@@ -83,18 +84,39 @@ class TextFeatures:
         """Words of all texts.
 
         Args:
-            splitter: `whitespace`, `wordpunct`, `uax29` or `uax29_alphanumeric`; see `gristmill.stages.words`.
+            splitter: a name in `gristmill.stages.words.SPLITTERS`.
 
         Raises:
             KeyError: there is no such splitter.
         """
         number = SPLITTERS[splitter].number
-        flags, classes = tables().flags, word_break_classes()
+        data, offsets, flags, classes = self.word_view(splitter)
 
         def fill(document: int, starts: NDArray[np.int64], ends: NDArray[np.int64], spans: NDArray[np.int64]) -> tuple[int, int]:
-            return word_kernels.fill_word_spans(self.data, self.offsets, document, number, flags, classes, starts, ends, spans)
+            return word_kernels.fill_word_spans(data, offsets, document, number, flags, classes, starts, ends, spans)
 
-        return self.kept(("words", splitter), lambda: self._spans(fill, expected=len(self.data) // 5))
+        def compute() -> Spans:
+            spans = self._spans(fill, expected=len(data) // 5)
+            if data is not self.data:
+                from gristmill.stages.segmentation_kernels import unmark_words
+
+                unmark_words(data, self.data, self.offsets[0], spans.starts, spans.ends)
+            return spans
+
+        return self.kept(("words", splitter), compute)
+
+    def word_view(self, splitter: str) -> WordView:
+        """What a kernel that parts words is to be given with the splitter's number: texts, in which the words of scripts without
+        spaces are marked for `segmented` and its like, and the tables of `unicode_tables` and `uax29_classes` or their like.
+
+        Raises:
+            KeyError: there is no such splitter.
+            StageUnavailable: it needs a library that is not there.
+        """
+        if not splitter.startswith("segmented"):
+            return WordView(self.data, self.offsets, tables().flags, word_break_classes())
+        dictionary = needs_dictionary(splitter)
+        return self.kept(("word_view", dictionary), lambda: word_view(self.data, self.offsets, dictionary))
 
     def segments(self, kind: str) -> Spans:
         """Lines or paragraphs of all texts.
@@ -155,10 +177,8 @@ class TextFeatures:
         """Counts of words of several sorts; the columns are those of `word_kernels`."""
 
         def compute() -> NDArray[np.int64]:
-            number = SPLITTERS[splitter].number
-            return word_kernels.word_statistics(
-                self.data, self.offsets, number, tables().flags, word_break_classes(), wordless_marks()
-            )
+            data, offsets, flags, classes = self.word_view(splitter)
+            return word_kernels.word_statistics(data, offsets, SPLITTERS[splitter].number, flags, classes, wordless_marks())
 
         return self.kept(("word_statistics", splitter), compute)
 
@@ -172,10 +192,12 @@ class TextFeatures:
         }
         way = ways[counting]
         number = SPLITTERS[splitter].number
-        return self.kept(
-            ("ngram_char_counts", splitter, counting),
-            lambda: ngram_kernels.ngram_char_counts(self.data, self.offsets, number, way, tables().flags, word_break_classes()),
-        )
+
+        def compute() -> NDArray[np.int64]:
+            data, offsets, flags, classes = self.word_view(splitter)
+            return ngram_kernels.ngram_char_counts(data, offsets, number, way, flags, classes)
+
+        return self.kept(("ngram_char_counts", splitter, counting), compute)
 
     def segment_copies(self, kind: str) -> NDArray[np.int64]:
         """Lines or paragraphs that occur more than once; the columns are those of `line_kernels`."""

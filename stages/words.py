@@ -7,6 +7,9 @@ Words (spec of published pipelines in brackets):
 - `uax29`: segments between the word boundaries of Unicode's UAX #29, without those that are all whitespace [DCLM's n-grams].
   Flavours whose published code takes spaCy's or NLTK's words take these.
 - `uax29_alphanumeric`: of those, the ones whose first character is alphanumeric, so without punctuation.
+- `segmented`, `segmented_alphanumeric`: the same, but for words of scripts without spaces, which a dictionary finds; see
+  `gristmill.stages.segmentation`.
+- `segmented_by_rules`, `segmented_by_rules_alphanumeric`: the same by rules on syllables.
 """
 
 from __future__ import annotations
@@ -82,9 +85,15 @@ def _no_boundary(found: list[int], pictographs: list[bool], at: int) -> bool:
     )
 
 
-def uax29_segments_plainly(text: str) -> list[str]:
-    """All segments between the word boundaries of UAX #29 §4.1, whitespace and punctuation among them."""
-    entries = [int(wb.word_break_classes()[ord(character)]) for character in text]
+def uax29_segments_plainly(text: str, classes: NDArray[np.uint8] | None = None) -> list[str]:
+    """All segments between the word boundaries of UAX #29 §4.1, whitespace and punctuation among them.
+
+    Args:
+        text: any.
+        classes: of other classes than Unicode's, if given; a table like `uax29_classes.word_break_classes`.
+    """
+    table = wb.word_break_classes() if classes is None else classes
+    entries = [int(table[ord(character)]) for character in text]
     found = [entry & wb.CLASS_MASK for entry in entries]
     pictographs = [bool(entry & wb.PICTOGRAPH) for entry in entries]
     inner = [at for at in range(1, len(text)) if not _no_boundary(found, pictographs, at)]
@@ -100,6 +109,15 @@ def _uax29_alphanumeric_words(text: str) -> list[str]:
     return [segment for segment in uax29_segments_plainly(text) if segment[0].isalnum()]
 
 
+def _segmented(dictionary: bool, alphanumeric: bool) -> Callable[[str], list[str]]:
+    def words(text: str) -> list[str]:
+        from gristmill.stages.segmentation import segmented_words_plainly
+
+        return segmented_words_plainly(text, dictionary, alphanumeric)
+
+    return words
+
+
 def _wordpunct_words(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]+", text)
 
@@ -113,6 +131,11 @@ SPLITTERS: dict[str, Splitting] = {
     "wordpunct": Splitting(1, _wordpunct_words),
     "uax29": Splitting(2, _uax29_words),
     "uax29_alphanumeric": Splitting(3, _uax29_alphanumeric_words),
+    # the numbers of UAX #29: it takes apart a text in which the words are marked, see `TextFeatures.word_view`
+    "segmented": Splitting(2, _segmented(dictionary=True, alphanumeric=False)),
+    "segmented_alphanumeric": Splitting(3, _segmented(dictionary=True, alphanumeric=True)),
+    "segmented_by_rules": Splitting(2, _segmented(dictionary=False, alphanumeric=False)),
+    "segmented_by_rules_alphanumeric": Splitting(3, _segmented(dictionary=False, alphanumeric=True)),
 }
 """Word splitters by name."""
 

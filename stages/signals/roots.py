@@ -21,7 +21,6 @@ from gristmill.stages.features import TextFeatures
 from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.signals import signal
 from gristmill.stages.signals.fractions import ratio, ratio_plainly
-from gristmill.stages.uax29_classes import word_break_classes
 from gristmill.stages.unicode_tables import tables
 from gristmill.stages.word_lists import stop_words, words_in_file
 from gristmill.stages.words import SPLITTERS, split_words_plainly
@@ -53,15 +52,16 @@ def roots_words_plainly(text: str, words: str) -> list[str]:
 
 def _hashed_words(features: TextFeatures, words: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Hashes of the words of all documents, and where those of each begin."""
-    number, table, breaks, classes = SPLITTERS[words].number, tables(), word_break_classes(), character_classes()
+    number, lower, classes = SPLITTERS[words].number, tables().lower, character_classes()
 
     def compute() -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        data, offsets, flags, breaks = features.word_view(words)
         spans = np.zeros(len(features) + 1, dtype=np.int64)
         hashes = np.empty(len(features.data) // 5 + 64, dtype=np.uint64)
         document = 0
         while True:
             document, needed = word_kernels.fill_word_hashes(
-                features.data, features.offsets, document, number, table.flags, breaks, classes, table.lower, hashes, spans
+                data, offsets, document, number, flags, breaks, classes, lower, hashes, spans
             )
             filled = int(spans[document])
             if document == len(features):
@@ -163,18 +163,10 @@ def _listed_fraction(features: TextFeatures, words: str, pairs: Pairs, slots: ND
     hashes, spans = _hashed_words(features, words)
     found = word_kernels.listed_word_counts(hashes, spans, slots)
     if pairs != "none":
-        table, joint = tables(), ord(" ") if pairs == "spaced" else -1
-        found += word_kernels.listed_pair_counts(
-            features.data,
-            features.offsets,
-            SPLITTERS[words].number,
-            slots,
-            joint,
-            table.flags,
-            word_break_classes(),
-            character_classes(),
-            table.lower,
-        )
+        joint = ord(" ") if pairs == "spaced" else -1
+        data, offsets, flags, breaks = features.word_view(words)
+        number, classes, lower = SPLITTERS[words].number, character_classes(), tables().lower
+        found += word_kernels.listed_pair_counts(data, offsets, number, slots, joint, flags, breaks, classes, lower)
     return np.minimum(ratio(found, np.diff(spans)), 1.0)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from gristmill.stages import word_kernels as kernels
 from gristmill.stages.signals import signal
 from gristmill.stages.signals.fractions import ratio, ratio_plainly
-from gristmill.stages.uax29_classes import word_break_classes
 from gristmill.stages.unicode_tables import tables
 from gristmill.stages.words import SPLITTERS, split_words_plainly, wordless_marks
 
@@ -94,10 +93,12 @@ def mean_word_length_plainly(text: str, words: str = "whitespace", punctuation: 
 def median_word_length(features: TextFeatures, words: str = "whitespace") -> NDArray[np.float64]:
     """Median length of the words; 0 without words."""
     number = SPLITTERS[words].number
-    return features.kept(
-        ("median_word_length", words),
-        lambda: kernels.median_word_lengths(features.data, features.offsets, number, tables().flags, word_break_classes()),
-    )
+
+    def compute() -> NDArray[np.float64]:
+        data, offsets, flags, classes = features.word_view(words)
+        return kernels.median_word_lengths(data, offsets, number, flags, classes)
+
+    return features.kept(("median_word_length", words), compute)
 
 
 def median_word_length_plainly(text: str, words: str = "whitespace") -> float:
