@@ -10,7 +10,7 @@ from gristmill.stages.editor import Edited, Editor
 from gristmill.stages.stage import StageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from gristmill.stages.documents import Batch
     from gristmill.stages.edits import Cut
@@ -160,11 +160,20 @@ def changes(row: int, before: str, after: str) -> Iterator[Cut]:
 
     Lines are held against lines where there are as many before and after, else the text as a whole.
     """
+    by_line: list[Cut] = []
+    if before.count("\n") == after.count("\n"):
+        by_line = list(_changes(row, zip(before.split("\n"), after.split("\n"), strict=True)))
+    # a line that only grew is another line's text: one was joined and one parted
+    if by_line and all(cut.start < cut.end for cut in by_line):
+        yield from by_line
+    else:
+        yield from _changes(row, [(before, after)])
+
+
+def _changes(row: int, pairs: Iterable[tuple[str, str]]) -> Iterator[Cut]:
+    """What was replaced in each of the pieces that stand one character apart."""
     from gristmill.stages.edits import Cut
 
-    pairs = [(before, after)]
-    if before.count("\n") == after.count("\n"):
-        pairs = list(zip(before.split("\n"), after.split("\n"), strict=True))
     start = 0
     for old, new in pairs:
         if old != new:

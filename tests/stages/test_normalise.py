@@ -71,6 +71,13 @@ def test_all_of_it_together_and_what_was_cut():
     ]
 
 
+def test_where_one_line_is_parted_and_another_goes_the_cut_is_one_piece():
+    # as many newlines as before: the line separator became one, and the one at the end went
+    result = edit("a \u2028b \n")
+    assert result.table["text"].to_pylist() == ["a\nb"]
+    assert result.cuts.to_pylist() == [{"row": 0, "start": 1, "end": 6, "text": " \u2028b \n"}]
+
+
 def test_a_document_of_blanks_is_lost():
     result = edit(" \n\t", "", "a")
     assert result.table["text"].to_pylist() == ["", "", "a"]
