@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from gristmill.stages.filter import Filter, Rule
+from gristmill.stages.word_choice import Words, with_words
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -41,6 +42,13 @@ _SWITCHES: dict[Flavour, dict[str, dict[str, Any]]] = {
         "stop_word_count": {"any_case": False},
     },
 }
+_WORDS_OF = {
+    **dict.fromkeys(("mean_word_length", "median_word_length", "words_with_a_letter_fraction"), "whitespace"),
+    **dict.fromkeys(("symbols_per_word", "hashes_per_word", "ellipses_per_word"), "whitespace"),
+    **dict.fromkeys(("words_with_a_symbol_fraction", "stop_word_count"), "whitespace"),
+    "word_count": "fasttext",
+}
+"""Signals made of words, and the words they are made of where no switch says otherwise."""
 
 
 class GopherQuality(Filter):
@@ -56,6 +64,10 @@ class GopherQuality(Filter):
 
     flavour: Flavour = "dclm"
     """Whose way of counting: `paper` is the paper's wording, and `dclm` where the wording is silent."""
+
+    words: Words | None = None
+    """Words instead of the flavour's. `segmented` for languages without spaces, by a dictionary (the extra `words`); all other text
+    has the words of `uax29` then. `segmented_by_rules`: by syllables, without a library."""
 
     min_words: NonNegativeInt | None = 50
     """Fewest words a kept document has."""
@@ -88,7 +100,8 @@ class GopherQuality(Filter):
         """The rules in the order of the paper, which is that of all the flavours."""
 
         def switches(signal: str) -> dict[str, Any]:
-            return _SWITCHES[self.flavour].get(signal, {})
+            found = _SWITCHES[self.flavour].get(signal, {})
+            return dict(found) if signal not in _WORDS_OF else with_words(found, _WORDS_OF[signal], self.words)
 
         def at_most(name: str, signal: str, bound: float | None) -> Rule:
             return Rule(name, signal, at_most=bound, switches=switches(signal))
@@ -129,6 +142,28 @@ class GopherQuality(Filter):
         without = None if self.min_words_with_a_letter is None else round(1 - self.min_words_with_a_letter, 8)
         yield Rule("too_few_alphabetic_words", "rps_doc_frac_no_alph_words", at_most=without)
 
+    @model_validator(mode="after")
+    def _words_can_be_chosen(self) -> Self:
+        if self.flavour == "rpv2" and self.words is not None:
+            raise ValueError("words: flavour rpv2 has words of its own; leave words out, or take another flavour")
+        return self
+
+    def set_up(self) -> None:
+        """See that the words can be found.
+
+        Raises:
+            StageUnavailable: they need a library that is not there.
+        """
+        from gristmill.stages.segmentation import require
+
+        require(self.words)
+
+    def library_names(self) -> tuple[str, ...]:
+        """What finds the words."""
+        from gristmill.stages.segmentation import libraries
+
+        return (*self.libraries, *libraries(self.words))
+
     def code(self) -> list[str]:
         """The signals and what they are made of."""
         own = [*SIGNAL_CODE, "gristmill.stages.signals.symbols", "gristmill.stages.signals.lines"]
@@ -145,6 +180,8 @@ SIGNAL_CODE = (
     "gristmill.stages.uax29_classes",
     "gristmill.stages.uax29_kernel",
     "gristmill.stages.text_kernels",
+    "gristmill.stages.byte_masks",
+    "gristmill.stages.word_marks",
     "gristmill.stages.word_kernels",
     "gristmill.stages.line_kernels",
     "gristmill.stages.numba_cache",

@@ -6,29 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gristmill.stages.byte_masks import NONE, ONE, address, between, first_bits, highest, letters, lowest, ones
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import (
-    code_point_at,
-    count_code_points,
-    int64,
-    is_ascii,
-    load8,
-    split_at_whitespace,
-    split_words_and_punctuation,
-)
-from gristmill.stages.uax29_kernel import split_uax29
+from gristmill.stages.text_kernels import code_point_at, count_code_points, int64, load8
 from gristmill.stages.unicode_tables import ALPHANUMERIC, LETTER
+from gristmill.stages.word_marks import FIRSTS, INSIDES, LASTS, mark_words, room_for_marks, write_spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
     Positions = NDArray[np.int64]
-
-WHITESPACE_WORDS = 0
-WORDPUNCT_WORDS = 1
-UAX29_WORDS = 2
-UAX29_ALPHANUMERIC_WORDS = 3
+    Masks = NDArray[np.uint64]
 
 WORDS, CHARS, WITH_A_LETTER, WITH_A_SYMBOL, UNPUNCTUATED, UNPUNCTUATED_CHARS = 0, 1, 2, 3, 4, 5
 STOP_WORDS, STOP_WORDS_ANY_CASE, DISTINCT_STOP_WORDS, DISTINCT_STOP_WORDS_ANY_CASE = 6, 7, 8, 9
@@ -47,6 +36,7 @@ _STOP_WORD_IN_SLOT = np.array(
     sorted(_STOP_WORDS, key=lambda word: word * int(_STOP_WORD_MULTIPLIER) % 2**64 >> 61), dtype=np.uint64
 )
 _SIZE_BYTES = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0], dtype=np.uint64)  # no stop word has more than 4 bytes
+_ELLIPSIS = 0x2026
 _CASE_BITS = np.uint64(0x20202020)
 
 
@@ -55,11 +45,10 @@ def split_words(
     data: Bytes, begin: int, end: int, splitter: int, flags: Bytes, classes: Bytes, starts: Positions, ends: Positions
 ) -> int:
     """Words of one document by the splitter of that number; returns how many. Arguments as in `text_kernels`."""
-    if splitter == WHITESPACE_WORDS:
-        return split_at_whitespace(data, begin, end, flags, starts, ends)
-    if splitter == WORDPUNCT_WORDS:
-        return split_words_and_punctuation(data, begin, end, flags, starts, ends)
-    return split_uax29(data, begin, end, splitter == UAX29_ALPHANUMERIC_WORDS, flags, classes, starts, ends)
+    marks = room_for_marks(end - begin)
+    words = mark_words(data, begin, end, splitter, flags, classes, marks, starts, ends)
+    write_spans(marks, begin, end, starts, ends)
+    return words
 
 
 @njit("int64(int64[::1])")
@@ -82,6 +71,14 @@ def _eight_bytes(data: Bytes, begin: int) -> np.uint64:
     return packed
 
 
+@njit("uint64(int64, int64, int64)", inline=True)
+def _first_letters(at: int, left: int, a: int) -> np.uint64:
+    """Where one of a, b, h, o, t, w is; `a` is the code of the first in their case."""
+    found = between(at, left, a, a + 1) | between(at, left, a + 7, a + 7)
+    found |= between(at, left, a + 14, a + 14)
+    return found | between(at, left, a + 19, a + 19) | between(at, left, a + 22, a + 22)
+
+
 @njit("int64(int64)", inline=True)
 def _bits(mask: int) -> int:
     count = 0
@@ -91,46 +88,131 @@ def _bits(mask: int) -> int:
     return count
 
 
-@njit("boolean(uint8[::1], int64, int64, uint8[::1], int64)", inline=True)
-def _has_flag(data: Bytes, begin: int, end: int, flags: Bytes, flag: int) -> bool:
-    while begin < end:
-        point, size = code_point_at(data, begin)
-        if flags[point] & flag:
-            return True
-        begin += size
-    return False
+@njit("UniTuple(uint64, 4)(uint8[::1], int64, uint64, uint8[::1], uint8[::1])")
+def _beyond_ascii(data: Bytes, position: int, leads: np.uint64, flags: Bytes, marks: Bytes) -> tuple[np.uint64, ...]:
+    """Which of the characters that begin at `leads` are letters, ellipses, or no marks."""
+    found = ellipses = unmarked = NONE
+    while leads:
+        bit = leads & (~leads + ONE)
+        point, _ = code_point_at(data, position + lowest(leads))
+        leads ^= bit
+        found |= bit if flags[point] & LETTER else NONE
+        ellipses |= bit if point == _ELLIPSIS else NONE
+        unmarked |= NONE if marks[point] else bit
+    return found, ellipses, unmarked, NONE
 
 
-@njit("boolean(uint8[::1], int64, int64, uint8[::1])", inline=True)
-def _has_unmarked(data: Bytes, begin: int, end: int, marks: Bytes) -> bool:
-    while begin < end:
-        point, size = code_point_at(data, begin)
-        if not marks[point]:
-            return True
-        begin += size
-    return False
+@njit("UniTuple(uint64, 2)(uint64, uint64, uint64, uint64)", inline=True)
+def _words_with(sort: np.uint64, inside: np.uint64, lasts: np.uint64, carry: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """The last bytes of the words that hold a byte of a sort.
+
+    The bytes of a word but its last are ones that an addition carries through: each byte of the sort, added, reaches the last.
+
+    Args:
+        sort: where bytes of the sort are, all of them inside of words.
+        inside, lasts: the marks.
+        carry: 1 if the word that goes on from the block before holds one, else 0.
+
+    Returns:
+        The mask, and the carry for the next block.
+    """
+    through = inside & ~lasts
+    added = through + (sort & through)
+    total = added + carry
+    return (total | sort) & lasts, np.uint64(added < through) | np.uint64(total < added)
 
 
-@njit("boolean(uint8[::1], int64, int64)")
-def _has_symbol(data: Bytes, begin: int, end: int) -> bool:
-    """Whether a hash sign or an ellipsis character (E2 80 A6) is in the word."""
-    for position in range(begin, end):
-        if data[position] == 0x23:
-            return True
-        if data[position] == 0xE2 and data[position + 1] == 0x80 and data[position + 2] == 0xA6:
-            return True
-    return False
+@njit("void(uint8[::1], int64, int64, uint8[::1], uint8[::1], uint64[:, ::1], int64[::1])")
+def _count_words(data: Bytes, begin: int, end: int, flags: Bytes, marks: Bytes, words: Masks, row: Positions) -> None:
+    """Count the words that `words` marks, but for the stop words; arguments as in `word_statistics`."""
+    letter_carry = symbol_carry = unmarked_carry = NONE
+    chars = with_letter = with_symbol = unpunctuated = marked_chars = 0
+    marked = 0  # characters so far of the word that goes on from the block before, if they are all marks
+    for block in range((end - begin + 63) >> 6):
+        position = begin + 64 * block
+        at, left = address(data, position), data.size - position
+        inside, lasts = words[INSIDES, block], words[LASTS, block]
+        characters = inside & ~between(at, left, 0x80, 0xBF)
+        letter = letters(at, left) & inside
+        unmarked = (letter | between(at, left, 0x30, 0x39)) & inside
+        symbol = between(at, left, 0x23, 0x23) & inside
+        leads = between(at, left, 0xC0, 0xFF) & inside
+        if leads:
+            more_letters, ellipses, more_unmarked, _ = _beyond_ascii(data, position, leads, flags, marks)
+            letter |= more_letters
+            symbol |= ellipses
+            unmarked |= more_unmarked
+        chars += ones(characters)
+        found, letter_carry = _words_with(letter, inside, lasts, letter_carry)
+        with_letter += ones(found)
+        found, symbol_carry = _words_with(symbol, inside, lasts, symbol_carry)
+        with_symbol += ones(found)
+        found, unmarked_carry = _words_with(unmarked, inside, lasts, unmarked_carry)
+        unpunctuated += ones(found)
+        # Words of nothing but marks: most are one byte
+        alone = lasts & ~found
+        single = alone & words[FIRSTS, block]
+        marked_chars += ones(single)
+        alone &= ~single
+        while alone:
+            last = lowest(alone)
+            alone &= alone - ONE
+            firsts = words[FIRSTS, block] & first_bits(last + 1)
+            if firsts:
+                marked_chars += ones(characters & first_bits(last + 1) & ~first_bits(highest(firsts)))
+            else:
+                marked_chars += marked + ones(characters & first_bits(last + 1))
+        tail = words[FIRSTS, block] | lasts
+        if not tail:
+            marked += ones(characters)
+        elif words[FIRSTS, block] and highest(words[FIRSTS, block]) > highest(lasts):
+            marked = ones(characters & ~first_bits(highest(words[FIRSTS, block])))
+        else:
+            marked = 0
+    row[CHARS] = chars
+    row[WITH_A_LETTER] = with_letter
+    row[WITH_A_SYMBOL] = with_symbol
+    row[UNPUNCTUATED] = unpunctuated
+    row[UNPUNCTUATED_CHARS] = chars - marked_chars
 
 
-@njit("boolean(uint8[::1], int64, int64)")
-def _may_have_symbol(data: Bytes, begin: int, end: int) -> bool:
-    """Whether a hash sign or what looks like an ellipsis is there; no way out of the loop, so that it compiles to vector code."""
-    found = 0
-    for position in range(begin, end):
-        found |= data[position] == 0x23
-    for position in range(begin, end - 2):
-        found |= (data[position] == 0xE2) & (data[position + 2] == 0xA6)
-    return found != 0
+@njit("void(uint8[::1], int64, int64, uint64[:, ::1], int64[::1])")
+def _count_stop_words(data: Bytes, begin: int, end: int, words: Masks, row: Positions) -> None:
+    """Count the stop words among the words that `words` marks; arguments as in `word_statistics`."""
+    stops = any_case = seen = seen_any_case = 0
+    blocks = (end - begin + 63) >> 6
+    for block in range(blocks):
+        position = begin + 64 * block
+        at, left = address(data, position), data.size - position
+        lasts = words[LASTS, block]
+        following = words[LASTS, block + 1] if block + 1 < blocks else NONE
+        # words of two to four bytes, whose first is one of a, b, h, o, t, w
+        short = NONE
+        for more in range(1, 4):
+            short |= (lasts >> np.uint64(more)) | (following << np.uint64(64 - more))
+        small, capital = _first_letters(at, left, 0x61), _first_letters(at, left, 0x41)
+        candidates = words[FIRSTS, block] & ~lasts & short & (small | capital)
+        while candidates:
+            bit = lowest(candidates)
+            candidates &= candidates - ONE
+            ahead = lasts >> np.uint64(bit)
+            if bit:
+                ahead |= following << np.uint64(64 - bit)
+            size = lowest(ahead) + 1
+            packed = _eight_bytes(data, position + bit) & _SIZE_BYTES[size]
+            # bit 0x20 makes a small letter of a capital, and a small letter of nothing else
+            lowered = packed | (_SIZE_BYTES[size] & _CASE_BITS)
+            slot = (lowered * _STOP_WORD_MULTIPLIER) >> np.uint64(61)
+            if _STOP_WORD_IN_SLOT[slot] == lowered:
+                any_case += 1
+                seen_any_case |= 1 << int64(slot)
+                if packed == lowered:
+                    stops += 1
+                    seen |= 1 << int64(slot)
+    row[STOP_WORDS] = stops
+    row[STOP_WORDS_ANY_CASE] = any_case
+    row[DISTINCT_STOP_WORDS] = _bits(seen)
+    row[DISTINCT_STOP_WORDS_ANY_CASE] = _bits(seen_any_case)
 
 
 @njit("int64[:, ::1](uint8[::1], int64[::1], int64, uint8[::1], uint8[::1], uint8[::1])")
@@ -151,46 +233,15 @@ def word_statistics(
     """
     documents = offsets.size - 1
     result = np.zeros((documents, STATISTICS), dtype=np.int64)
-    room = longest_document(offsets) + 1
-    starts = np.empty(room, dtype=np.int64)
-    ends = np.empty(room, dtype=np.int64)
+    longest = longest_document(offsets)
+    words, room = room_for_marks(longest), longest + 1
+    starts, ends = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
     for document in range(documents):
         begin, end = offsets[document], offsets[document + 1]
-        words = split_words(data, begin, end, splitter, flags, classes, starts, ends)
-        ascii_only = is_ascii(data, begin, end)
-        symbols = _may_have_symbol(data, begin, end)
-        chars = letters = marked = unpunctuated = unpunctuated_chars = stops = any_case = seen = seen_any_case = 0
-        for word in range(words):
-            first, last = starts[word], ends[word]
-            size = last - first
-            length = size if ascii_only else count_code_points(data, first, last)
-            chars += length
-            letters += _has_flag(data, first, last, flags, LETTER)
-            if symbols:
-                marked += _has_symbol(data, first, last)
-            if _has_unmarked(data, first, last, marks):
-                unpunctuated += 1
-                unpunctuated_chars += length
-            packed = _eight_bytes(data, first) & _SIZE_BYTES[min(size, 5)]
-            # bit 0x20 makes a small letter of a capital, and a small letter of nothing else
-            lowered = packed | (_SIZE_BYTES[min(size, 5)] & _CASE_BITS)
-            slot = (lowered * _STOP_WORD_MULTIPLIER) >> np.uint64(61)
-            if _STOP_WORD_IN_SLOT[slot] == lowered:
-                any_case += 1
-                seen_any_case |= 1 << int64(slot)
-                if packed == lowered:
-                    stops += 1
-                    seen |= 1 << int64(slot)
-        result[document, WORDS] = words
-        result[document, CHARS] = chars
-        result[document, WITH_A_LETTER] = letters
-        result[document, WITH_A_SYMBOL] = marked
-        result[document, UNPUNCTUATED] = unpunctuated
-        result[document, UNPUNCTUATED_CHARS] = unpunctuated_chars
-        result[document, STOP_WORDS] = stops
-        result[document, STOP_WORDS_ANY_CASE] = any_case
-        result[document, DISTINCT_STOP_WORDS] = _bits(seen)
-        result[document, DISTINCT_STOP_WORDS_ANY_CASE] = _bits(seen_any_case)
+        row = result[document]
+        row[WORDS] = mark_words(data, begin, end, splitter, flags, classes, words, starts, ends)
+        _count_words(data, begin, end, flags, marks, words, row)
+        _count_stop_words(data, begin, end, words, row)
     return result
 
 
