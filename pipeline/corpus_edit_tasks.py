@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +10,8 @@ import pyarrow as pa
 
 from gristmill.pipeline.chain import Outcome, take_edit
 from gristmill.pipeline.counts import Counts
-from gristmill.pipeline.dedup_tasks import FLUSH_ROWS, pack_of, row_of
-from gristmill.pipeline.exchange import Sent, key_ranges, merged, write_exchange
+from gristmill.pipeline.dedup_tasks import pack_of, row_of
+from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, write_exchange
 from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, read_part, take_rows
 from gristmill.pipeline.passes import PassSettings, Writers, take_outcome
 from gristmill.pipeline.steps import Manifest
@@ -30,39 +29,25 @@ NONE = np.uint64(2**64 - 1)
 """`first` where no copy stays."""
 
 
-def _sent(entries: list[dict[str, Any] | None]) -> Manifest:
-    held = [entry for entry in entries if entry is not None]
-    return {"files": held, "sent": held, "rows": sum(entry["rows"] for entry in held)}
-
-
 class _Emission:
-    """Writes emitted units in files of bounded size."""
+    """Sends the units of a pack to the key ranges."""
 
     def __init__(self, work: Storage, prefix: str, pack: Pack, ranges: int, batch_rows: int) -> None:
-        self._work, self._prefix, self._ranges, self._batch_rows = work, prefix, ranges, batch_rows
         self._pack = np.uint64(pack.number) << _SHIFT
-        self._held: list[pa.Table] = []
-        self._rows = 0
-        self.entries: list[dict[str, Any] | None] = []
+        self._files = ExchangeFiles(
+            work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows
+        )
 
     def add(self, units: pa.Table, rows: np.ndarray) -> None:
         """Take the units of a batch whose documents stand at `rows` of the pack."""
         at = rows[units["row"].to_numpy()].astype(np.uint64)
         rank = units["rank"] if "rank" in units.column_names else pa.array(np.zeros(len(at), dtype=np.int64))
         columns = {"key": units["key"], "check": units["check"], "rank": rank, "address": pa.array(self._pack | at)}
-        self._held.append(pa.table(columns | {"start": units["start"], "end": units["end"]}))
-        self._rows += len(at)
-        if self._rows >= FLUSH_ROWS:
-            self.flush()
+        self._files.add(pa.table(columns | {"start": units["start"], "end": units["end"]}))
 
-    def flush(self) -> None:
-        """Write what is held."""
-        if self._rows:
-            units = pa.concat_tables(self._held)
-            targets = key_ranges(units["key"].to_numpy(), self._ranges)
-            name = f"{self._prefix}.emit{len(self.entries)}.arrow"
-            self.entries.append(write_exchange(self._work, name, units, targets, EMITTED, self._batch_rows))
-        self._held, self._rows = [], 0
+    def close(self) -> Manifest:
+        """Write the rest."""
+        return self._files.close()
 
 
 def emit_units(work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, ranges: int, batch_rows: int) -> Manifest:
@@ -71,8 +56,7 @@ def emit_units(work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, r
     emission = _Emission(work, prefix, pack, ranges, batch_rows)
     for table, rows in read_pack(work, pack):
         emission.add(stage.emit(Batch(table)), rows)
-    emission.flush()
-    return _sent(emission.entries)
+    return emission.close()
 
 
 def confirm_units(
@@ -86,36 +70,12 @@ def confirm_units(
         own, units = _units_of(candidates, rows)
         if len(own):
             emission.add(stage.confirm(Batch(table.take(pa.array(own))), units), rows[own])
-    emission.flush()
-    return _sent(emission.entries)
+    return emission.close()
 
 
-class _UnitSink:
-    """Collects units to cut, and writes them in files of bounded size, sent to the packs of their documents."""
-
-    def __init__(self, work: Storage, prefix: str) -> None:
-        self._work, self._prefix = work, prefix
-        self._held: list[pa.Table] = []
-        self._rows = 0
-        self.entries: list[dict[str, Any] | None] = []
-
-    def add(self, rows: pa.Table, first: np.ndarray) -> None:
-        """Take emitted rows, each with the address of the first copy."""
-        if rows.num_rows:
-            columns = [rows["address"], rows["start"], rows["end"], pa.array(first, pa.uint64())]
-            self._held.append(pa.table(columns, schema=UNITS))
-            self._rows += rows.num_rows
-        if self._rows >= FLUSH_ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is held."""
-        if self._rows:
-            units = pa.concat_tables(self._held)
-            name = f"{self._prefix}.units{len(self.entries)}.arrow"
-            targets = pack_of(units["address"].to_numpy())
-            self.entries.append(write_exchange(self._work, name, units, targets, ["address", "start"]))
-        self._held, self._rows = [], 0
+def _add_units(found: ExchangeFiles, rows: pa.Table, first: np.ndarray) -> None:
+    """Put down emitted rows whose copies go, each with the address of the first copy."""
+    found.add(pa.table([rows["address"], rows["start"], rows["end"], pa.array(first, pa.uint64())], schema=UNITS))
 
 
 def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copies) -> Manifest:
@@ -124,7 +84,7 @@ def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copie
     The state is the key at hand, how many copies it had so far and, while it is not known whether they are too many, the first
     `tolerated` of them: however many rows share a key.
     """
-    sink = _UnitSink(work, prefix)
+    found = ExchangeFiles(work, f"{prefix}.units", ["address", "start"], lambda units: pack_of(units["address"].to_numpy()))
     key: tuple[int, int] | None = None
     seen, first = 0, NONE
     pending: list[pa.Table] = []
@@ -148,17 +108,16 @@ def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copie
         many = size > copies.tolerated
         if many[0] and pending:
             for held in pending:
-                sink.add(held, np.full(held.num_rows, _kept(first, copies), dtype=np.uint64))
+                _add_units(found, held, np.full(held.num_rows, _kept(first, copies), dtype=np.uint64))
             pending = []
         goes = many[group] & (ordinal >= copies.stay)
-        sink.add(table.filter(pa.array(goes)), np.where(copies.stay > 0, firsts[group[goes]], NONE))
+        _add_units(found, table.filter(pa.array(goes)), np.where(copies.stay > 0, firsts[group[goes]], NONE))
         if copies.stay == 0 and not many[-1]:
             pending = [*(pending if group[-1] == 0 else []), table.filter(pa.array(group == group[-1]))]
         elif group[-1] > 0:
             pending = []
         key, seen, first = (keys[-1], checks[-1]), int(size[-1]), firsts[-1]
-    sink.flush()
-    return _sent(sink.entries)
+    return found.close()
 
 
 def _kept(first: np.uint64, copies: Copies) -> np.uint64:
@@ -260,26 +219,12 @@ def _asking(firsts: np.ndarray, part: int, before: int, pack: int) -> pa.Table:
 
 def answer(work: Storage, prefix: str, *, pack: Pack, sent: list[Sent]) -> Manifest:
     """Send the ids of documents of this pack to those that asked."""
-    entries: list[dict[str, Any] | None] = []
-    for number, questions in enumerate(_pieces(merged(work, sent, ["first"]))):
-        rows = row_of(questions["first"].to_numpy())
-        wanted, place = np.unique(rows, return_inverse=True)
+    answers = ExchangeFiles(work, f"{prefix}.answer", ["part", "row"], lambda rows: rows["pack"].to_numpy())
+    for questions in merged(work, sent, ["first"]):
+        wanted, place = np.unique(row_of(questions["first"].to_numpy()), return_inverse=True)
         ids = take_rows(work, pack, wanted, ["id"])["id"].combine_chunks().take(pa.array(place))
-        answers = questions.append_column("id", ids)
-        name = f"{prefix}.answer{number}.arrow"
-        entries.append(write_exchange(work, name, answers, questions["pack"].to_numpy(), ["part", "row"]))
-    return _sent(entries)
-
-
-def _pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    held: list[pa.Table] = []
-    for table in tables:
-        held.append(table)
-        if sum(one.num_rows for one in held) >= FLUSH_ROWS:
-            yield pa.concat_tables(held)
-            held = []
-    if held:
-        yield pa.concat_tables(held)
+        answers.add(questions.append_column("id", ids))
+    return answers.close()
 
 
 def name_kept(work: Storage, prefix: str, *, ledgers: dict[str, dict[str, Any]], sent: list[Sent]) -> Manifest:

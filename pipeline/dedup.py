@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gristmill.pipeline import dedup_tasks
+from gristmill.pipeline import cluster_tasks, dedup_tasks
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.exchange import BATCH_ROWS, range_count, received, sent_identity
 from gristmill.pipeline.identity import platform_identity, stage_identity
@@ -20,50 +20,76 @@ LEAST_BATCH_ROWS = 256
 """Fewest emitted rows in a record batch: smaller ones cost more to open than to read."""
 FOREST_FAN_IN = 16
 """Files of pairs that one task merges."""
+PAIR_MEMORY_BYTES = 160
+"""A pair in the memory of a task that finds components."""
+MOST_ROUNDS = 200
+"""Rounds of stars after which something is wrong: log2 of the corpus, squared, is more than enough."""
 
 
 class Deduplication:
     """Runs one deduplicator over the packs of a run."""
 
     def __init__(
-        self, runner: Runner, stage: Deduplicator, packs: Sequence[Pack], range_bytes: int, ledger_text: LedgerText
+        self,
+        runner: Runner,
+        stage: Deduplicator,
+        packs: Sequence[Pack],
+        range_bytes: int,
+        ledger_text: LedgerText,
+        cluster_bytes: int = 10**9,
     ) -> None:
-        """Prepare; `range_bytes` is about how many bytes of emitted rows one resolving task streams over."""
+        """Prepare.
+
+        Args:
+            runner: carries out the tasks.
+            stage: what to run.
+            packs: the documents.
+            range_bytes: about how many bytes of emitted rows one resolving task streams over.
+            ledger_text: which removed texts are kept.
+            cluster_bytes: memory that one task may use to join pairs to clusters; where they need more, pairs are exchanged in
+                rounds instead, with the same outcome.
+        """
         self.runner, self.stage, self.packs = runner, stage, list(packs)
-        self.ledger_text = ledger_text
+        self.ledger_text, self.range_bytes, self.cluster_bytes = ledger_text, range_bytes, cluster_bytes
         self._base = {
             "stage": stage_identity(stage),
-            "code": code_hash("gristmill.pipeline.dedup_tasks"),
+            "code": code_hash("gristmill.pipeline.dedup_tasks", "gristmill.pipeline.cluster_tasks"),
             "platform": platform_identity(),
         }
         rows = sum(pack.kept for pack in packs) * stage.rows_per_document
         self.ranges = range_count(rows * EMITTED_ROW_BYTES, range_bytes)
         # a resolving task holds one batch of each pack, even where all rows share a key and meet in one range
         self.batch_rows = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (EMITTED_ROW_BYTES * max(1, len(packs)))))
+        self.clusters: dict[int, int] = {}
+        """Size of a cluster -> how many there are, once `run` has found them; not for `direct` stages, which have none."""
 
     def run(self) -> dict[int, Manifest]:
         """Manifests of the removing tasks by pack number; packs that lose nothing have none."""
         decided = self._resolve()
-        if not self.stage.one_key:
+        direct = self.stage.direct and not self.stage.one_key
+        if not self.stage.one_key and not direct:
             edges = [entry for manifest in decided for entry in manifest["sent"]]
             if self.stage.least_similarity is not None:
-                offered = self._measure(dedup_tasks.offer, "candidates", decided)
+                offered = self._measure(dedup_tasks.offer, "candidates", decided, decided=False)
                 verified = self._measure(dedup_tasks.verify, "verify", offered.values())
                 edges = [entry for manifest in verified.values() for entry in manifest["edges"]]
-            decided = self._cluster([entry["file"] for entry in edges])
-        offered = self._measure(dedup_tasks.offer, "offer", decided)
+            decided = self._cluster([entry for entry in edges if entry["rows"]])
+        offered = self._measure(dedup_tasks.offer, "direct" if direct else "offer", decided, decided=not direct)
+        for manifest in offered.values():
+            for size, number in manifest.get("clusters", {}).items():
+                self.clusters[int(size)] = self.clusters.get(int(size), 0) + number
         text = self.ledger_text
         removed = self._measure(
             dedup_tasks.remove, ["remove", text.mode, text.per_rule, text.seed], offered.values(), ledger_text=text
         )
-        return {number: manifest | {"rule": self.stage.rule} for number, manifest in removed.items()}
+        return {number: manifest | {"rule": self.stage.rule} for number, manifest in removed.items() if manifest["removals"]}
 
     def _tasks(self, step: str, work: Iterable[tuple[Any, dict[str, Any], Pack | None]]) -> list[Manifest]:
-        """Run the function `step` of `dedup_tasks` for each of (what decides its result, arguments, pack)."""
+        """Run the function `step` of the tasks for each of (what decides its result, arguments, pack)."""
         tasks = [
             Task(
                 step_key(step, decides=decides, **self._base),
-                getattr(dedup_tasks, step),
+                getattr(dedup_tasks, step, None) or getattr(cluster_tasks, step),
                 arguments,
                 f"{self.stage.label}: {step}" + (f", pack {pack.number}" if pack else ""),
                 pack.kept if pack else None,
@@ -107,14 +133,55 @@ class Deduplication:
         )
         return dict(zip(by_pack, done, strict=True))
 
-    def _cluster(self, files: list[str]) -> list[Manifest]:
-        """Merge files of pairs up a tree of forests, and send the outcome to the packs of the keepers."""
-        if not files:
+    def _cluster(self, edges: list[dict[str, Any]]) -> list[Manifest]:
+        """Join pairs to clusters, and send who stays for whom to the packs of those that stay."""
+        if not edges:
             return []
-        merged = False
+        if sum(entry["rows"] for entry in edges) * PAIR_MEMORY_BYTES > self.cluster_bytes:
+            edges = self._contracted(edges)
+        if sum(entry["rows"] for entry in edges) * PAIR_MEMORY_BYTES > self.cluster_bytes:
+            return self._stars(edges)
+        files, merged = [entry["file"] for entry in edges], False
         while len(files) > 1 or not merged:
             groups = [files[start : start + FOREST_FAN_IN] for start in range(0, len(files), FOREST_FAN_IN)]
-            done = self._tasks("forest", [(group, {"files": group, "keep": self.stage.keep}, None) for group in groups])
+            done = self._tasks("forest", [(group, {"files": group}, None) for group in groups])
             files = [manifest["edges"][0]["file"] for manifest in done]
             merged = True
         return self._tasks("decide", [(files, {"file": files[0]}, None)])
+
+    def _contracted(self, edges: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Forests of as many files together as fit into the memory of one task: most pairs say what others have said."""
+        groups: list[list[str]] = []
+        held = 0
+        for entry in edges:
+            size = entry["rows"] * PAIR_MEMORY_BYTES
+            if not groups or held + size > self.cluster_bytes:
+                groups.append([])
+                held = 0
+            groups[-1].append(entry["file"])
+            held += size
+        done = self._tasks("forest", [(group, {"files": group}, None) for group in groups])
+        return [entry for manifest in done for entry in manifest["edges"] if entry["rows"]]
+
+    def _stars(self, edges: list[dict[str, Any]]) -> list[Manifest]:
+        """Clusters by rounds that exchange pairs: no task holds more than one document's state."""
+        ranges = range_count(2 * sum(entry["rows"] for entry in edges) * EMITTED_ROW_BYTES, self.range_bytes)
+        files = [entry["file"] for entry in edges]
+        groups = [files[start : start + FOREST_FAN_IN] for start in range(0, len(files), FOREST_FAN_IN)]
+        more = {"ranges": ranges}
+        going = self._tasks("spread", [([group, ranges], {"files": group} | more, None) for group in groups])
+        before = None
+        for _ in range(MOST_ROUNDS):
+            sent = received(going)
+            small = self._tasks(
+                "small_stars", [([sent_identity(one), ranges], {"sent": one} | more, None) for one in sent.values()]
+            )
+            now = sum(manifest["sum"] for manifest in small) % 2**64
+            if now == before:
+                return self._tasks("decide_stars", [(sent_identity(one), {"sent": one}, None) for one in sent.values()])
+            before = now
+            going = self._tasks(
+                "large_stars",
+                [([sent_identity(one), ranges], {"sent": one} | more, None) for one in received(small).values()],
+            )
+        raise RuntimeError(f"{self.stage.label}: clusters are not found after {MOST_ROUNDS} rounds; please report this")

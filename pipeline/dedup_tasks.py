@@ -1,29 +1,31 @@
-"""The tasks of a deduplication: emit, resolve, measure, cluster, remove. Rows travel by exchange; no task sees the corpus."""
+"""The tasks of a deduplication: emit, resolve, measure, remove. Rows travel by exchange; no task sees the corpus."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from gristmill.pipeline.counts import text_bytes, whitespace_words
-from gristmill.pipeline.exchange import Sent, key_ranges, merged, sort_order, write_exchange
+from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, sent_files, sort_order, write_exchange
 from gristmill.pipeline.ledger import LedgerText, removal_rows
-from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, characters, read_pack, take_rows
+from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, take_rows
 from gristmill.pipeline.passes import write_ledger
 from gristmill.pipeline.steps import Manifest
 from gristmill.pipeline.storage import Storage
-from gristmill.pipeline.tables import StreamWriter, read_batches
+from gristmill.pipeline.tables import StreamWriter
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.documents import Batch
+from gristmill.stages.keeper import ranks
 
 EMITTED = ["key", "check", "rank", "address"]
 """Order of emitted rows: those that meet stand together, the likely keeper first."""
-PAIRS = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("a_length", pa.int64()), ("b_length", pa.int64())])
-"""Two documents by address and their characters; `a` is the one that stays where a pair is a decision."""
-FLUSH_ROWS = 1 << 20
+PAIRS = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("a_rank", pa.int64()), ("b_rank", pa.int64())])
+"""Two documents by address and rank; `a` is the one that stays where a pair is a decision."""
+PIECE_ROWS = 1 << 20
+"""Pairs that are looked at together."""
 PAIRS_AT_ONCE = 1024
 _ROW_MASK = np.uint64((1 << ADDRESS_ROW_BITS) - 1)
 _SHIFT = np.uint64(ADDRESS_ROW_BITS)
@@ -40,62 +42,25 @@ def row_of(addresses: np.ndarray) -> np.ndarray:
 
 
 def emit(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, ranges: int, batch_rows: int) -> Manifest:
-    """Send each document's keys, with its address and length, to the key ranges."""
+    """Send each document's keys, with its address and rank, to the key ranges."""
     stage.set_up()
-    tables = []
+    files = ExchangeFiles(work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows)
     for table, rows in read_pack(work, pack):
         emitted = stage.emit(Batch(table))
+        addresses = (np.uint64(pack.number) << _SHIFT) | rows.astype(np.uint64)
         at = emitted["row"].to_numpy()
-        lengths = characters(table)[at]
-        tables.append(
-            pa.table(
-                {
-                    "key": emitted["key"],
-                    "check": emitted["check"],
-                    "rank": -lengths if stage.keep == "longest" else np.zeros(len(at), dtype=np.int64),
-                    "address": (np.uint64(pack.number) << _SHIFT) | rows[at].astype(np.uint64),
-                    "length": lengths,
-                }
-            )
-        )
-    if not tables:
-        return {"files": [], "sent": []}
-    rows_sent = pa.concat_tables(tables)
-    targets = key_ranges(rows_sent["key"].to_numpy(), ranges)
-    return _sent([write_exchange(work, f"{prefix}.emit.arrow", rows_sent, targets, EMITTED, batch_rows)])
+        rank = ranks(stage.keep, table, addresses)[at]
+        files.add(pa.table({"key": emitted["key"], "check": emitted["check"], "rank": rank, "address": addresses[at]}))
+    return files.close()
 
 
-def _sent(entries: Sequence[dict[str, Any] | None]) -> Manifest:
-    held = [entry for entry in entries if entry is not None]
-    return {"files": held, "sent": held, "rows": sum(entry["rows"] for entry in held)}
+def pair_files(work: Storage, prefix: str) -> ExchangeFiles:
+    """Files of pairs, sent to the packs of `a`."""
+    return ExchangeFiles(work, f"{prefix}.pairs", ["a", "b"], lambda pairs: pack_of(pairs["a"].to_numpy()))
 
 
-class _PairSink:
-    """Collects pairs and writes them in files of bounded size, sent to the packs of `a`."""
-
-    def __init__(self, work: Storage, prefix: str) -> None:
-        self._work, self._prefix = work, prefix
-        self._held: list[pa.Table] = []
-        self._rows = 0
-        self.entries: list[dict[str, Any]] = []
-
-    def add(self, a: np.ndarray, b: np.ndarray, a_length: np.ndarray, b_length: np.ndarray) -> None:
-        """Take pairs: addresses (uint64) and characters (int64), shape (n_pairs,) each."""
-        if len(a):
-            self._held.append(pa.table([a, b, a_length, b_length], schema=PAIRS))
-            self._rows += len(a)
-        if self._rows >= FLUSH_ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is held."""
-        if self._held:
-            pairs = pa.concat_tables(self._held)
-            name = f"{self._prefix}.pairs{len(self.entries)}.arrow"
-            entry = write_exchange(self._work, name, pairs, pack_of(pairs["a"].to_numpy()), ["a", "b"])
-            if entry:
-                self.entries.append(entry)
-        self._held, self._rows = [], 0
+def _pairs(a: np.ndarray, b: np.ndarray, a_rank: np.ndarray, b_rank: np.ndarray) -> pa.Table:
+    return pa.table([a, b, a_rank, b_rank], schema=PAIRS)
 
 
 def resolve(work: Storage, prefix: str, *, sent: list[Sent], chain: bool) -> Manifest:
@@ -105,37 +70,36 @@ def resolve(work: Storage, prefix: str, *, sent: list[Sent], chain: bool) -> Man
     that a group whose first member is unlike the others does not hide that those are alike. Pairs are written with
     the first row as `a`.
     """
-    sink = _PairSink(work, prefix)
+    found = pair_files(work, prefix)
     key = check = None
     first = previous = (np.uint64(0), 0)
     for table in merged(work, sent, EMITTED):
         keys, checks = table["key"].to_numpy(), table["check"].to_numpy()
-        addresses, lengths = table["address"].to_numpy(), table["length"].to_numpy()
+        addresses, rank = table["address"].to_numpy(), table["rank"].to_numpy()
         starts = np.ones(len(keys), dtype=bool)
         starts[1:] = (keys[1:] != keys[:-1]) | (checks[1:] != checks[:-1])
         starts[0] = not (keys[0] == key and checks[0] == check)
         head = np.maximum.accumulate(np.where(starts, np.arange(len(keys)), -1))
         carried = head < 0
         head_address = np.where(carried, first[0], addresses[head])
-        head_length = np.where(carried, first[1], lengths[head])
+        head_rank = np.where(carried, first[1], rank[head])
         others = ~starts
         # a document whose keys repeat (equal bands) never pairs with itself
         star = others & (head_address != addresses)
-        sink.add(head_address[star], addresses[star], head_length[star], lengths[star])
+        found.add(_pairs(head_address[star], addresses[star], head_rank[star], rank[star]))
         if chain:
             before = np.concatenate([[previous[0]], addresses[:-1]]).astype(np.uint64)
-            before_length = np.concatenate([[previous[1]], lengths[:-1]]).astype(np.int64)
+            before_rank = np.concatenate([[previous[1]], rank[:-1]]).astype(np.int64)
             link = others & (before != head_address) & (before != addresses)
-            sink.add(before[link], addresses[link], before_length[link], lengths[link])
+            found.add(_pairs(before[link], addresses[link], before_rank[link], rank[link]))
         key, check = keys[-1], checks[-1]
-        first = (head_address[-1], int(head_length[-1]))
-        previous = (addresses[-1], int(lengths[-1]))
-    sink.flush()
-    return _sent(sink.entries)
+        first = (head_address[-1], int(head_rank[-1]))
+        previous = (addresses[-1], int(rank[-1]))
+    return found.close()
 
 
 def _unique_pairs(work: Storage, sent: list[Sent]) -> Iterator[pa.Table]:
-    """The received pairs by `a` and `b`, each once, in pieces of about `FLUSH_ROWS`."""
+    """The received pairs by `a` and `b`, each once, in pieces of about `PIECE_ROWS`."""
     held: list[pa.Table] = []
     rows = 0
     last: tuple[int, int] | None = None
@@ -147,23 +111,35 @@ def _unique_pairs(work: Storage, sent: list[Sent]) -> Iterator[pa.Table]:
         last = (a[-1], b[-1])
         held.append(table.filter(pa.array(new)))
         rows += held[-1].num_rows
-        if rows >= FLUSH_ROWS:
+        if rows >= PIECE_ROWS:
             yield pa.concat_tables(held)
             held, rows = [], 0
     if rows:
         yield pa.concat_tables(held)
 
 
-def offer(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: list[Sent]) -> Manifest:
+def offer(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: list[Sent], decided: bool) -> Manifest:
     """Send what is needed of each `a` of this pack (its id and sketch) to the packs of the `b` that it is paired with.
 
-    One document can be the `a` of any number of pairs, so they go out in files of bounded size.
+    One document can be the `a` of any number of pairs, so they go out in files of bounded size. Where the pairs are `decided`,
+    `a` stays for `b`: then the size of its cluster goes along, and `clusters` of the manifest counts {size: clusters}.
     """
     stage.set_up()
+    sizes: np.ndarray | None = None
+    if decided:
+        sizes = np.ones(sum(part.rows for part in pack.parts), dtype=np.int64)
+        for pairs in _unique_pairs(work, sent):
+            np.add.at(sizes, row_of(pairs["a"].to_numpy()), 1)
     entries = []
     for number, pairs in enumerate(_unique_pairs(work, sent)):
+        if sizes is not None:
+            pairs = pairs.append_column("size", pa.array(sizes[row_of(pairs["a"].to_numpy())]))
         entries.append(_offered(work, f"{prefix}.offer{number}.arrow", stage, pack, pairs))
-    return _sent(entries)
+    manifest = sent_files(entries)
+    if sizes is not None:
+        size, clusters = np.unique(sizes[sizes > 1], return_counts=True)
+        manifest["clusters"] = {str(one): int(number) for one, number in zip(size, clusters, strict=True)}
+    return manifest
 
 
 def _offered(work: Storage, name: str, stage: Deduplicator, pack: Pack, pairs: pa.Table) -> dict[str, Any] | None:
@@ -227,92 +203,27 @@ def verify(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent:
     return {"files": [entry], "edges": [entry], "measured": measured}
 
 
-def components(pairs: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Connected components of pairs.
-
-    Returns:
-        Addresses of all documents in pairs (ascending uint64), the component of each (int64), their lengths (int64).
-    """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    a, b = pairs["a"].to_numpy(), pairs["b"].to_numpy()
-    nodes, place = np.unique(np.concatenate([a, b]), return_inverse=True)
-    lengths = np.zeros(len(nodes), dtype=np.int64)
-    lengths[place] = np.concatenate([pairs["a_length"].to_numpy(), pairs["b_length"].to_numpy()])
-    graph = coo_matrix((np.ones(len(a), dtype=np.int8), (place[: len(a)], place[len(a) :])), shape=(len(nodes), len(nodes)))
-    _, labels = connected_components(graph, directed=False)
-    return nodes, labels.astype(np.int64), lengths
-
-
-def stars(pairs: pa.Table, keep: str) -> pa.Table:
-    """The same components with as few pairs as can be: each document with its component's keeper (`a`).
-
-    Args:
-        pairs: columns of `PAIRS`.
-        keep: `longest` (most characters, then the first address) or `first` (the first address).
-    """
-    if pairs.num_rows == 0:
-        return PAIRS.empty_table()
-    nodes, labels, lengths = components(pairs)
-    order = np.lexsort([nodes, -lengths if keep == "longest" else np.zeros_like(lengths), labels])
-    heads = np.ones(len(order), dtype=bool)
-    heads[1:] = labels[order][1:] != labels[order][:-1]
-    keeper = order[heads][np.cumsum(heads) - 1]
-    members = ~heads
-    return pa.table(
-        [nodes[keeper][members], nodes[order][members], lengths[keeper][members], lengths[order][members]], schema=PAIRS
-    )
-
-
-def forest(work: Storage, prefix: str, *, files: list[str], keep: str) -> Manifest:
-    """Merge files of pairs into one with the same components and one pair a document."""
-    held = PAIRS.empty_table()
-    most = FLUSH_ROWS
-    for name in files:
-        for table in read_batches(work, name):
-            held = pa.concat_tables([held, table.select(PAIRS.names)])
-            if held.num_rows > most:
-                held = stars(held, keep)
-                # what is left may fill it again: merge as often as it doubles, not at each batch
-                most = max(FLUSH_ROWS, 2 * held.num_rows)
-    writer = StreamWriter(work, f"{prefix}.forest.arrow", PAIRS)
-    writer.write(stars(held, keep))
-    entry = writer.close()
-    return {"files": [entry], "edges": [entry]}
-
-
-def decide(work: Storage, prefix: str, *, file: str) -> Manifest:
-    """Send the last forest's pairs, now decisions, to the packs of the documents that stay."""
-    sink = _PairSink(work, prefix)
-    for table in read_batches(work, file):
-        sink.add(*(table[name].to_numpy() for name in PAIRS.names))
-    sink.flush()
-    return _sent(sink.entries)
-
-
 def remove(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: list[Sent], ledger_text: LedgerText) -> Manifest:
-    """Write the removals of a pack: rows for the next pass to skip, and ledger rows with the kept id and the similarity."""
+    """Write the removals of a pack: rows for the next pass to skip, and ledger rows with the kept id and the similarity.
+
+    Of a `direct` stage the offered pairs are candidates: a document goes where one reaches the least similarity, and the first
+    of those (by rank and address) is named.
+    """
     stage.set_up()
+    threshold = stage.least_similarity
     found: list[pa.Table] = []
     for piece, ids, similarity in _measured(work, stage, pack, sent):
-        found.append(pa.table({"row": row_of(piece["b"].to_numpy()), "kept_id": ids, "similarity": similarity}))
-    decisions = pa.concat_tables(found).sort_by("row").combine_chunks()
+        columns = {"row": row_of(piece["b"].to_numpy()), "kept_id": ids, "similarity": similarity}
+        columns |= {"rank": piece["a_rank"], "a": piece["a"]}
+        columns["size"] = piece["size"] if "size" in piece.column_names else pa.nulls(piece.num_rows, pa.int64())
+        held = pa.table(columns)
+        found.append(held.filter(pa.array(similarity >= threshold)) if stage.direct and threshold is not None else held)
+    decisions = _first_of_each_row(pa.concat_tables(found))
+    if decisions.num_rows == 0:
+        return {"files": [], "removals": None, "ledger": None, "by_part": {}}
     rows = decisions["row"].to_numpy()
     documents = take_rows(work, pack, rows)
-    count = len(rows)
-    threshold = stage.least_similarity
-    ledger = removal_rows(
-        documents,
-        stage.label,
-        rules=[stage.rule] * count,
-        values=decisions["similarity"].to_pylist(),
-        thresholds=[threshold] * count,
-        details=[None] * count,
-        kept_ids=decisions["kept_id"].combine_chunks(),
-        similarities=decisions["similarity"].combine_chunks(),
-    )
-    entry = write_ledger(work, f"{prefix}.ledger.arrow", {stage.label: [ledger]}, ledger_text)
+    entry = write_ledger(work, f"{prefix}.ledger.arrow", {stage.label: [_ledger_rows(stage, documents, decisions)]}, ledger_text)
     part = np.searchsorted(np.array(pack.starts), rows, side="right") - 1
     writer = StreamWriter(work, f"{prefix}.removals.arrow", pa.schema([("part", pa.int32()), ("row", pa.int64())]))
     writer.write(pa.table({"part": pa.array(part, pa.int32()), "row": rows - np.array(pack.starts)[part]}))
@@ -327,3 +238,26 @@ def remove(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent:
         for number in np.unique(part)
     }
     return {"files": [removals, *([entry] if entry else [])], "removals": removals, "ledger": entry, "by_part": by_part}
+
+
+def _first_of_each_row(found: pa.Table) -> pa.Table:
+    """Of the decisions on each row the one with the first document, by rank and address."""
+    found = found.take(pa.array(sort_order(found, ["row", "rank", "a"]))).combine_chunks()
+    rows = found["row"].to_numpy()
+    first = np.ones(len(rows), dtype=bool)
+    first[1:] = rows[1:] != rows[:-1]
+    return found.filter(pa.array(first)).combine_chunks()
+
+
+def _ledger_rows(stage: Deduplicator, documents: pa.Table, decisions: pa.Table) -> pa.Table:
+    count = decisions.num_rows
+    return removal_rows(
+        documents,
+        stage.label,
+        rules=[stage.rule] * count,
+        values=decisions["similarity"].to_pylist(),
+        thresholds=[stage.least_similarity] * count,
+        details=[None if size is None else f"one of a cluster of {size}" for size in decisions["size"].to_pylist()],
+        kept_ids=decisions["kept_id"].combine_chunks(),
+        similarities=decisions["similarity"].combine_chunks(),
+    )

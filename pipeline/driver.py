@@ -81,7 +81,7 @@ def source_steps(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
 def recipe_hash(recipe: Recipe) -> str:
     """A hash of all in a recipe that decides the documents; not of how the work is cut, nor of where the input lies."""
     data = resolved(recipe)
-    for name in ("partition_bytes", "guardrails", "output", "ledger"):
+    for name in ("partition_bytes", "cluster_bytes", "guardrails", "output", "ledger"):
         del data[name]
     for source in data["sources"].values():
         del source["read"]["paths"]
@@ -246,8 +246,10 @@ class Driver:
             written = self.state.take_cuts(stage.label, packs, cut)
         elif isinstance(stage, Deduplicator):
             packs = make_packs(concerned, self.recipe.partition_bytes)
-            removed = Deduplication(self.runner, stage, packs, self.recipe.partition_bytes, self.ledger_text).run()
-            written = self.state.take_removals(stage.label, packs, removed)
+            size = self.recipe.partition_bytes
+            deduplication = Deduplication(self.runner, stage, packs, size, self.ledger_text, self.recipe.cluster_bytes)
+            written = self.state.take_removals(stage.label, packs, deduplication.run())
+            self.state.add_clusters(stage.label, deduplication.clusters)
         else:
             raise TypeError(f"{stage.label} is no corpus stage that the engine knows")
         new = {id(part): parts for part, parts in zip(concerned, written, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from gristmill.pipeline.tables import StreamWriter
 
 BATCH_ROWS = 32_768
 """Rows that a reader holds of each file while it merges."""
+FLUSH_ROWS = 1 << 20
+"""Rows that a writer holds before it writes a file."""
 
 
 def key_ranges(keys: np.ndarray, ranges: int) -> np.ndarray:
@@ -59,6 +61,55 @@ def write_exchange(
             writer.write(rows.slice(start, min(batch_rows, end - start)))
         ranges[str(int(destinations[begin]))] = [first, writer.batches, int(end - begin)]
     return writer.close() | {"ranges": ranges}
+
+
+class ExchangeFiles:
+    """Collects rows and writes them in exchange files of bounded size."""
+
+    def __init__(
+        self,
+        work: Storage,
+        stem: str,
+        order: Sequence[str],
+        destination: Callable[[pa.Table], np.ndarray],
+        batch_rows: int | None = None,
+    ) -> None:
+        """Write files `<stem>0.arrow`, ... of rows sorted by `order`, each sent to its `destination` (int64)."""
+        self._work, self._stem, self._order, self._destination = work, stem, order, destination
+        self._batch_rows = batch_rows
+        self._held: list[pa.Table] = []
+        self._rows = 0
+        self.entries: list[dict[str, Any]] = []
+
+    def add(self, rows: pa.Table) -> None:
+        """Take rows, all of one schema."""
+        if rows.num_rows:
+            self._held.append(rows)
+            self._rows += rows.num_rows
+        if self._rows >= FLUSH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._held:
+            rows = pa.concat_tables(self._held)
+            name = f"{self._stem}{len(self.entries)}.arrow"
+            batch_rows = BATCH_ROWS if self._batch_rows is None else self._batch_rows
+            entry = write_exchange(self._work, name, rows, self._destination(rows), self._order, batch_rows)
+            if entry:
+                self.entries.append(entry)
+        self._held, self._rows = [], 0
+
+    def close(self) -> dict[str, Any]:
+        """Write the rest; the files as `files` and `sent` of a manifest, and their `rows`."""
+        self.flush()
+        return sent_files(self.entries)
+
+
+def sent_files(entries: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
+    """Exchange files (None: one without rows) as `files` and `sent` of a manifest, and their `rows`."""
+    held = [entry for entry in entries if entry is not None]
+    return {"files": held, "sent": held, "rows": sum(entry["rows"] for entry in held)}
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,9 @@ class Recipe(Settings):
     """When a run stops by itself."""
     partition_bytes: Bytes = ByteSize(64_000_000)
     """Bytes of text that one task works on; decides memory and speed, never the output."""
+    cluster_bytes: Bytes = ByteSize(1_000_000_000)
+    """Memory for one task that joins pairs of duplicates to clusters. Where they need more, pairs change hands in rounds
+    instead, which takes longer; decides memory and speed, never the output."""
 
     @field_validator("name")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from gristmill.pipeline.cluster import Cluster
@@ -15,6 +16,7 @@ from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.documents import DOCUMENTS, WITH_HTML, Batch
 from gristmill.stages.editor import Editor
 from gristmill.stages.filter import Filter
+from gristmill.stages.keeper import ranks
 from gristmill.stages.stage import Stage, StageUnavailable
 
 TEXT = (
@@ -77,6 +79,7 @@ def _try(stage: Stage, batch: Batch) -> None:
     elif isinstance(stage, CorpusEditor):
         stage.emit(batch)
     elif isinstance(stage, Deduplicator):
+        ranks(stage.keep, batch.table, np.zeros(len(batch), dtype=np.uint64))
         stage.emit(batch)
         sketches = stage.sketches(batch)
         if sketches is not None:

@@ -34,6 +34,8 @@ class RunState:
     """Source -> text versions measured so far."""
     other_records: dict[str, dict[str, int]] = field(default_factory=dict)
     gaps: int = 0
+    clusters: dict[str, dict[int, int]] = field(default_factory=dict)
+    """Label of a deduplication -> {documents in a cluster: clusters of so many}."""
 
     def take_pass(self, key: str, source: str, manifest: Manifest) -> list[Part]:
         """Record what a pass over one source did; returns the parts it wrote."""
@@ -78,6 +80,12 @@ class RunState:
                 _take_rows(self.ledger, ALL_SOURCES, manifest["ledger"])
         return parts
 
+    def add_clusters(self, label: str, clusters: dict[int, int]) -> None:
+        """Add clusters by size to those of a deduplication."""
+        known = self.clusters.setdefault(label, {})
+        for size, number in clusters.items():
+            known[size] = known.get(size, 0) + number
+
     def take_cuts(self, label: str, packs: list[Pack], cut: dict[int, tuple[str, dict[str, Manifest]]]) -> list[list[Part]]:
         """Record what a corpus editor cut: by pack number the name of its step, and what was made of its parts by their number.
 
@@ -111,7 +119,9 @@ class RunState:
         order = {label: index for index, label in enumerate(self.labels)}
         sources = list(self.versions)
         keys = sorted(self.counts, key=lambda key: (order[key[0]], sources.index(key[1])))
-        return {"rows": [{"stage": stage, "source": source} | self.counts[stage, source] for stage, source in keys]}
+        rows = [{"stage": stage, "source": source} | self.counts[stage, source] for stage, source in keys]
+        clusters = {stage: {str(size): held[size] for size in sorted(held)} for stage, held in self.clusters.items() if held}
+        return {"rows": rows} | ({"clusters": clusters} if clusters else {})
 
 
 def _take_rows(held: dict[tuple[str, str], list[Rows]], source: str, entry: dict[str, Any] | None) -> None:

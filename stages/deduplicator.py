@@ -7,9 +7,10 @@ deduplicator says which rows a batch emits, and how similar two documents are.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from gristmill.stages.corpus_stage import CorpusStage
+from gristmill.stages.keeper import Keep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,13 +25,21 @@ class Deduplicator(CorpusStage):
     one_key: ClassVar[bool] = False
     """Whether a document emits at most one row and equal keys say all: then no pair needs clustering."""
 
-    keep: Literal["longest", "first"] = "longest"
-    """Which document of a cluster stays: the one with the most characters (then the first address), or the first address."""
+    keep: Keep = "longest"
+    """Which document of a cluster stays: `longest` (most characters), `earliest` or `latest` (place in the corpus), `newest` or
+    `oldest` (date), `highest:COLUMN` or `lowest:COLUMN` (a number, a date, or `meta.KEY`), `sources:A,B` (the source named
+    first). Of equal ones the earliest stays."""
 
     @property
     def rows_per_document(self) -> int:
         """Rows that a document emits at most, for the size of the exchange."""
         return 1
+
+    @property
+    def direct(self) -> bool:
+        """Whether a document goes only where one before it (in the order of `keep`) is like it itself, kept or not; else all
+        documents that a chain of like ones links are one cluster, of which one stays."""
+        return False
 
     @property
     def rule(self) -> str:

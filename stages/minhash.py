@@ -5,7 +5,7 @@ Source: Broder 1997; bands, rows and n-grams as for FineWeb, Penedo et al. 2024,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -41,12 +41,20 @@ class MinHash(Deduplicator):
     verify: Annotated[float, Field(ge=0, le=1)] | None = 0.7
     """Least Jaccard similarity of the n-gram sets of two duplicates; null: documents that agree in a band count as they are."""
 
+    cluster: Literal["components", "direct"] = "components"
+    """`components`: all documents that a chain of duplicates links are one cluster, of which one stays. `direct`: a document
+    goes only where one before it, in the order of `keep`, is its duplicate, kept or not."""
+
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of the permutations."""
 
     @property
     def rows_per_document(self) -> int:
         return self.bands
+
+    @property
+    def direct(self) -> bool:
+        return self.cluster == "direct"
 
     @property
     def rule(self) -> str:

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gristmill.pipeline import dedup, dedup_tasks
+from gristmill.pipeline import dedup, dedup_tasks, exchange
 from gristmill.pipeline.cluster import InProcess
+from gristmill.pipeline.cluster_tasks import stars
 from gristmill.pipeline.dedup import Deduplication
-from gristmill.pipeline.dedup_tasks import PAIRS, stars
+from gristmill.pipeline.dedup_tasks import PAIRS
 from gristmill.pipeline.ledger import LedgerText
 from gristmill.pipeline.parts import Part, make_packs
 from gristmill.pipeline.progress import Progress
@@ -62,7 +63,17 @@ class SharedWords(Deduplicator):
         return np.array([len(a & b) / len(a | b) for a, b in sets])
 
 
-def deduplicate(folder, stage: Deduplicator, texts: list[str], part_rows: int, pack_bytes: int):
+class DirectWords(SharedWords):
+    """The same, where a document goes only for one that is like it itself."""
+
+    kind: ClassVar[str] = "direct_words"
+
+    @property
+    def direct(self) -> bool:
+        return True
+
+
+def deduplicate(folder, stage: Deduplicator, texts: list[str], part_rows: int, pack_bytes: int, cluster_bytes: int = 10**9):
     """Removals `[(id, kept_id, similarity)]` and the ids that stay."""
     work = Storage(str(folder))
     parts = []
@@ -80,7 +91,7 @@ def deduplicate(folder, stage: Deduplicator, texts: list[str], part_rows: int, p
     with Progress(quiet=True) as progress:
         runner = Runner(InProcess(), work, StepStore(work), progress)
         packs = make_packs(parts, pack_bytes)
-        removed = Deduplication(runner, stage, packs, 400, LedgerText()).run()
+        removed = Deduplication(runner, stage, packs, 400, LedgerText(), cluster_bytes).run()
     state = RunState(parts=parts, labels=[stage.label], versions={"s": 0})
     state.take_removals(stage.label, packs, removed)
     rows = [
@@ -107,7 +118,7 @@ def test_one_of_equal_texts_stays_and_the_ledger_names_it(tmp_path, part_rows, p
 
 @pytest.mark.parametrize("pack_bytes", [10**6, 60, 1])
 def test_all_documents_sharing_one_key_leave_one(tmp_path, pack_bytes, monkeypatch):
-    monkeypatch.setattr(dedup_tasks, "FLUSH_ROWS", 16)
+    monkeypatch.setattr(exchange, "FLUSH_ROWS", 16)
     removed, kept = deduplicate(tmp_path, SameText(), ["same"] * 100, 9, pack_bytes)
     assert kept == ["d0"]
     assert {kept_id for _, kept_id, _ in removed} == {"d0"}
@@ -123,7 +134,7 @@ def test_similar_documents_form_clusters_and_the_longest_stays(tmp_path, part_ro
 
 
 def test_the_first_stays_where_the_policy_says_so(tmp_path):
-    removed, _ = deduplicate(tmp_path, SharedWords(keep="first"), ["a b c", "a b c d"], 1, 1)
+    removed, _ = deduplicate(tmp_path, SharedWords(keep="earliest"), ["a b c", "a b c d"], 1, 1)
     assert removed == [("d1", "d0", 0.75)]
 
 
@@ -157,24 +168,54 @@ def test_the_packs_do_not_show_in_the_result(tmp_path, seed):
 
 
 def test_stars_keep_components_with_one_pair_a_document():
-    pairs = pa.table([[1, 3, 7], [2, 2, 9], [5, 5, 4], [5, 6, 4]], schema=PAIRS)
-    # lengths: 1 -> 5, 2 -> 6, 3 -> 5, 7 -> 4, 9 -> 4
-    assert sorted(
-        zip(*(stars(pairs.set_column(3, "b_length", pa.array([6, 6, 4])), "longest")[n].to_pylist() for n in "ab"), strict=True)
-    ) == [
-        (2, 1),
-        (2, 3),
-        (7, 9),
-    ]
+    # ranks: 1 -> 5, 2 -> 4, 3 -> 5, 7 -> 6, 9 -> 6: of 1, 2 and 3 the second stays, of 7 and 9 the one with the lower address
+    pairs = pa.table([[1, 3, 7], [2, 2, 9], [5, 5, 6], [4, 4, 6]], schema=PAIRS)
+    assert sorted(zip(*(stars(pairs)[name].to_pylist() for name in "ab"), strict=True)) == [(2, 1), (2, 3), (7, 9)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clusters_that_fit_no_memory_are_the_same_clusters(tmp_path, seed, monkeypatch):
+    monkeypatch.setattr(exchange, "FLUSH_ROWS", 5)
+    random = np.random.default_rng(seed)
+    # a path, which takes the most rounds, and a crowd
+    path = [f"p{at} q{at} p{at + 1} q{at + 1}" for at in random.permutation(40)]
+    crowd = [" ".join(random.choice(list("abcdefghijklmnop"), size=random.integers(1, 7))) for _ in range(60)]
+    stage = SharedWords(least=0.3)
+    whole = deduplicate(tmp_path / "whole", stage, path + crowd, 7, 90)
+    assert deduplicate(tmp_path / "rounds", stage, path + crowd, 7, 90, cluster_bytes=1) == whole
+    assert list((tmp_path / "rounds" / "data").rglob("*.stars*.arrow"))
+    assert not list((tmp_path / "whole" / "data").rglob("*.stars*.arrow"))
+    assert len(whole[0]) > 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("least", [0.4, None])
+def test_a_direct_stage_removes_what_an_earlier_document_is_like_itself(tmp_path, seed, least):
+    random = np.random.default_rng(seed)
+    texts = [" ".join(random.choice(list("abcdefghijklmnop"), size=random.integers(1, 7))) for _ in range(60)]
+    stage = DirectWords(least=least, keep="earliest")
+    results = [deduplicate(tmp_path / f"{rows}", stage, texts, rows, size) for rows, size in [(100, 10**6), (7, 90), (1, 1)]]
+    assert results[0] == results[1] == results[2]
+    sets = [set(text.split()) for text in texts]
+    # the candidates of a document: of each of its words, the first document that has it and the last one before it
+    expected = []
+    for at, words in enumerate(sets):
+        holders = [[other for other in range(at) if word in sets[other]] for word in words]
+        candidates = sorted({one for held in holders if held for one in (held[0], held[-1])})
+        like = [one for one in candidates if len(sets[one] & words) / len(sets[one] | words) >= (least or 0)]
+        if like:
+            expected.append((f"d{at}", f"d{like[0]}", len(sets[like[0]] & words) / len(sets[like[0]] | words)))
+    assert results[0][0] == expected
 
 
 def test_neither_batches_nor_files_of_bounded_size_show_in_the_result(tmp_path, monkeypatch):
     # the first document is the hub of all others, and so are its copies
     texts = ["a b c d e f g h", *(f"a b c d e f {last}" for last in "ghijklmn" * 5)]
     whole = deduplicate(tmp_path / "whole", SharedWords(), texts, 5, 60)
-    monkeypatch.setattr(dedup_tasks, "FLUSH_ROWS", 3)
+    monkeypatch.setattr(exchange, "FLUSH_ROWS", 3)
+    monkeypatch.setattr(dedup_tasks, "PIECE_ROWS", 3)
     monkeypatch.setattr(dedup, "LEAST_BATCH_ROWS", 1)
-    monkeypatch.setattr(dedup_tasks.write_exchange, "__defaults__", (2,))
+    monkeypatch.setattr(exchange, "BATCH_ROWS", 2)
     monkeypatch.setattr(dedup_tasks, "PAIRS_AT_ONCE", 2)
     assert deduplicate(tmp_path / "cut", SharedWords(), texts, 5, 60) == whole
     assert whole[1] == ["d0"]
