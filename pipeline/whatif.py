@@ -185,17 +185,16 @@ class _Reasons:
     def __init__(self, source: str, filters: Sequence[Filter], judged: Sequence[Judged], fate: np.ndarray) -> None:
         self._source, self._fate = source, fate
         self._rules = [
-            (stage.label, rule, values)
-            for stage, one in zip(filters, judged, strict=True)
-            for rule, values in zip(one.rules, one.values, strict=True)
+            (stage.label, one, index) for stage, one in zip(filters, judged, strict=True) for index in range(len(one.rules))
         ]
 
     def about(self, row: int, document_id: str) -> dict[str, Any]:
         """A removed document as an example."""
-        label, rule, values = self._rules[self._fate[row]]
-        value = float(values[row])
+        label, one, index = self._rules[self._fate[row]]
+        value, threshold = float(one.values[index][row]), one.threshold(index, row)
         # JSON knows no infinity
-        told = {"stage": label, "rule": rule.name, "value": value if math.isfinite(value) else None, "threshold": rule.threshold}
+        shown = value if math.isfinite(value) else None
+        told = {"stage": label, "rule": one.rules[index].name, "value": shown, "threshold": threshold}
         return {"id": document_id, "source": self._source} | told
 
 

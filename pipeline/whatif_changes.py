@@ -80,11 +80,13 @@ def _check_bounds_only(stored: StoredSignals, old: Filter, new: Filter, assignme
         if getattr(old, name) == getattr(new, name):
             continue
         # what no bound follows from decides something else: what is measured (flavour, a list, a model), or a name
-        alone = list(old.model_copy(update={name: getattr(new, name)}).rules())
-        if _measured(alone) != _measured(old.rules()) or _bounds(alone) == _bounds(old.rules()):
+        alone = old.model_copy(update={name: getattr(new, name)}).all_rules()
+        if _measured(alone) != _measured(old.all_rules()) or _bounds(alone) == _bounds(old.all_rules()):
             raise UserError(
                 f"--set {assignment}: {name} of {old.label} is no mere bound on what the run measured{_run_it(stored)}"
             )
+    if new.asks_language and not old.asks_language:
+        raise UserError(f"--set {assignment}: {old.label} had no bound by language, and stored none{_run_it(stored)}")
     if unknown := [rule for rule in new.active_rules() if not stored.holds(old, rule)]:
         raise UserError(
             f"--set {assignment}: {unknown[0].signal} was not measured, as {old.label} had no rule on it{_run_it(stored)}"
@@ -93,12 +95,19 @@ def _check_bounds_only(stored: StoredSignals, old: Filter, new: Filter, assignme
 
 def _measured(rules: Any) -> list[tuple[Any, ...]]:
     """What rules look at, in which order, whatever their bounds; rules that are off have their place too."""
-    return [(rule.name, rule.signal, rule.switch_items) for rule in rules]
+    return [(rule.name, rule.signal, rule.switch_items, _other_ways(rule)) for rule in rules]
+
+
+def _other_ways(rule: Rule) -> list[tuple[Any, ...]]:
+    """The languages whose documents are measured in another way."""
+    ways = [(language, other.switch_items) for language, other in rule.by_language.items()]
+    return sorted(way for way in ways if way[1] != rule.switch_items)
 
 
 def _bounds(rules: Any) -> list[tuple[Any, ...]]:
     def bounds(rule: Rule) -> tuple[Any, ...]:
-        return (rule.at_least, rule.at_most, rule.above, rule.below)
+        by_language = sorted((language, bounds(other)) for language, other in rule.by_language.items())
+        return (rule.at_least, rule.at_most, rule.above, rule.below, by_language)
 
     return [bounds(rule) for rule in rules]
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gristmill.pipeline import display
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.published import ID, KEPT, SIGNALS, URL, Place, PublishedRun, RunFolder
+from gristmill.stages.filter import LANGUAGE_NUMBER
+from gristmill.stages.language_codes import language_of, matching_key
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,7 +129,7 @@ def _stages(published: PublishedRun, record: dict[str, Any], ledger: dict[str, A
 def _judged(label: str, rule: dict[str, Any], signals: dict[str, float], ledger: dict[str, Any] | None) -> dict[str, Any]:
     """One rule and the document's value; `ledger` is the document's row where it was removed by this stage."""
     value = signals.get(f"{label}.{rule['signal']}")
-    threshold = rule["threshold"]
+    threshold = _threshold(rule, signals.get(f"{label}.{LANGUAGE_NUMBER}"))
     passed: bool | None
     if ledger is None:
         passed = True
@@ -141,6 +143,14 @@ def _judged(label: str, rule: dict[str, Any], signals: dict[str, float], ledger:
     shown = value if value is not None and math.isfinite(value) else None
     judged = {"rule": rule["rule"], "signal": rule["signal"], "bound": rule.get("bound"), "value": shown, "threshold": threshold}
     return {**judged, "passed": passed}
+
+
+def _threshold(rule: dict[str, Any], language: float | None) -> float | None:
+    """The threshold of a rule for documents in a language, which is given as `language_number` does."""
+    by_language = rule.get("by_language", {})
+    key = None if language is None else matching_key(language_of(language), by_language)
+    threshold: float | None = rule["threshold"] if key is None else by_language[key]
+    return threshold
 
 
 def _holds(bound: str | None, value: float | None, threshold: float | None) -> bool | None:
