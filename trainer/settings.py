@@ -4,46 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from gristmill.trainer.base_settings import Settings
+from gristmill.trainer.model_settings import ModelSettings
 
-class Settings(BaseModel):
-    """Values that a user sets: frozen once read, and a misspelt key is an error."""
-
-    # the twin of gristmill.stages.settings.Settings: the trainer stands without the stages
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
-    )
-
-
-class ModelSettings(Settings):
-    """A decoder with RMSNorm, rotary positions and SwiGLU, without biases."""
-
-    layers: PositiveInt = 4
-    width: PositiveInt = 128
-    heads: PositiveInt = 4
-    kv_heads: PositiveInt | None = None
-    """Heads of keys and values, shared by groups of query heads; as many as heads when null."""
-    feed_forward: PositiveInt | None = None
-    """Inner width of SwiGLU; 8/3 of the width, rounded up to a multiple of 64, when null."""
-    tied: bool = True
-    """Whether the head is the embedding."""
-    rope_base: PositiveFloat = 10_000.0
-    norm_epsilon: PositiveFloat = 1e-5
-    init_std: PositiveFloat = 0.02
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} over {self.heads} heads must give each an even number of dimensions")
-        if self.heads % (self.kv_heads or self.heads):
-            raise ValueError(f"kv_heads {self.kv_heads} must divide heads {self.heads}")
-        return self
-
-    @property
-    def inner_width(self) -> int:
-        """Inner width of SwiGLU."""
-        return self.feed_forward or -(-8 * self.width // (3 * 64)) * 64
+__all__ = [
+    "CheckpointSettings",
+    "ModelSettings",
+    "OptimizerSettings",
+    "ScheduleSettings",
+    "Settings",
+    "TrainSettings",
+]
 
 
 class OptimizerSettings(Settings):
