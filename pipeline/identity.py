@@ -28,7 +28,7 @@ def stage_identity(stage: Stage) -> dict[str, Any]:
         "settings": stage.model_dump(mode="json", exclude={"checkpoint"}),
         "label": stage.label,
         "code": code_hash(*dict.fromkeys(modules)),
-        "libraries": library_versions(stage.libraries),
+        "libraries": library_versions(stage.library_names()),
         "files": [_file_hash(path) for path in stage.files()],
     }
 

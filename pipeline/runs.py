@@ -255,7 +255,7 @@ def _facts(recipe: Recipe, limit: int | None, sample: float | None, files: Mappi
 
     from gristmill.pipeline.code_hash import library_versions
 
-    libraries = tuple(name for stage in _stages(recipe) for name in stage.libraries)
+    libraries = tuple(name for stage in _stages(recipe) for name in stage.library_names())
     return {
         "gristmill": version("gristmill"),
         "recipe": resolved(recipe),

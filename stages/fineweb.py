@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import SIGNAL_CODE, Fraction
+from gristmill.stages.word_choice import Words, with_words
 
 
 class FineWeb(Filter):
@@ -26,6 +27,10 @@ class FineWeb(Filter):
 
     flavour: Literal["datatrove", "datatrove_2024_04", "paper"] = "datatrove"
     """Whose way of counting."""
+
+    words: Words | None = None
+    """Words instead of the flavour's. `segmented` for languages without spaces, by a dictionary (the extra `words`); other text
+    has the words of `uax29` then. `segmented_by_rules`: by syllables, without a library."""
 
     min_lines: NonNegativeInt | None = 1
     """Fewest lines that are not blank. [code: datatrove]"""
@@ -64,11 +69,29 @@ class FineWeb(Filter):
         yield at_most("too_many_short_lines", "lines_of_few_chars_fraction", self.max_short_lines, chars=chars, **blank)
         yield at_most("copied_lines", "copied_line_char_fraction", self.max_copied_line_chars, chars=chars)
         if self.flavour != "paper":
-            yield Rule("too_many_newlines", "newlines_per_word", at_most=self.max_newlines_per_word)
+            yield Rule(
+                "too_many_newlines",
+                "newlines_per_word",
+                at_most=self.max_newlines_per_word,
+                switches=with_words({}, "uax29", self.words),
+            )
 
     def set_up(self) -> None:
-        """Load the kernels."""
+        """Load the kernels.
+
+        Raises:
+            StageUnavailable: the words need a library that is not there.
+        """
+        from gristmill.stages.segmentation import require
         from gristmill.stages.signals import fineweb  # noqa: F401
+
+        require(self.words)
+
+    def library_names(self) -> tuple[str, ...]:
+        """What finds the words."""
+        from gristmill.stages.segmentation import libraries
+
+        return (*self.libraries, *libraries(self.words))
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""

@@ -66,7 +66,7 @@ class GopherQuality(Filter):
     """Whose way of counting: `paper` is the paper's wording, and `dclm` where the wording is silent."""
 
     words: Words | None = None
-    """Words instead of the flavour's. `segmented` for languages without spaces, by a dictionary (the extra `words`); all other text
+    """Words instead of the flavour's. `segmented` for languages without spaces, by a dictionary (the extra `words`); other text
     has the words of `uax29` then. `segmented_by_rules`: by syllables, without a library."""
 
     min_words: NonNegativeInt | None = 50

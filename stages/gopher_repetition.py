@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
 
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import RPV2_CODE, SIGNAL_CODE, Flavour, Fraction
+from gristmill.stages.word_choice import Words, with_words
 
 # What each implementation does (switches that are not named are DCLM's, the signals' own defaults).
 # [code: dclm filters/content_filters.py; datatrove filters/gopher_repetition_filter.py at HEAD and v0.2.0;
@@ -49,6 +52,10 @@ class GopherRepetition(Filter):
 
     flavour: Flavour = "dclm"
     """Whose way of counting: `paper` is the paper's wording, and `dclm` where the wording is silent."""
+
+    words: Words | None = None
+    """Words instead of the flavour's. `segmented` for languages without spaces, by a dictionary (the extra `words`); other text
+    has the words of `uax29` then. `segmented_by_rules`: by syllables, without a library."""
 
     max_duplicate_lines: Fraction | None = 0.30
     """Greatest share of lines that are copies of another."""
@@ -122,11 +129,33 @@ class GopherRepetition(Filter):
         for sort, lengths in (("top", range(2, 5)), ("duplicate", range(5, 11))):
             for n in lengths:
                 bound: float | None = getattr(self, f"max_{sort}_{n}gram_chars")
-                switches = _NGRAMS.get(self.flavour, {})
+                switches = with_words(_NGRAMS.get(self.flavour, {}), "uax29_alphanumeric", self.words)
                 signal = f"{sort}_{n}gram_char_fraction"
                 if self.flavour == "rpv2":
                     signal = f"rps_doc_frac_chars_top_{n}gram" if sort == "top" else f"rps_doc_frac_chars_dupe_{n}grams"
                 yield Rule(f"{sort}_{n}gram", signal, at_most=bound, switches=switches)
+
+    @model_validator(mode="after")
+    def _words_can_be_chosen(self) -> Self:
+        if self.flavour == "rpv2" and self.words is not None:
+            raise ValueError("words: flavour rpv2 has words of its own; leave words out, or take another flavour")
+        return self
+
+    def set_up(self) -> None:
+        """See that the words can be found.
+
+        Raises:
+            StageUnavailable: they need a library that is not there.
+        """
+        from gristmill.stages.segmentation import require
+
+        require(self.words)
+
+    def library_names(self) -> tuple[str, ...]:
+        """What finds the words."""
+        from gristmill.stages.segmentation import libraries
+
+        return (*self.libraries, *libraries(self.words))
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""

@@ -73,8 +73,9 @@ class Roots(Filter):
     other_languages: Literal["pass", "judge"] = "pass"
     """What becomes of documents whose column `language` names another language: they pass unjudged, or are judged too."""
 
-    words: Literal["whitespace", "uax29"] = "whitespace"
-    """Words are what stands between whitespace, or those of Unicode's UAX #29 (for languages without spaces)."""
+    words: Literal["whitespace", "uax29", "segmented", "segmented_by_rules"] = "whitespace"
+    """Words are what stands between whitespace, or those of Unicode's UAX #29 (ROOTS's way for Chinese), or for languages without
+    spaces those of a dictionary (the extra `words`) or of rules on syllables."""
 
     pairs: Literal["none", "joined", "spaced"] = "none"
     """Whether two neighbouring words can be one entry of a list: `joined` (zh) or with a blank between them, `spaced` (vi)."""
@@ -173,9 +174,18 @@ class Roots(Filter):
         """Read the lists.
 
         Raises:
-            StageUnavailable: one cannot be read.
+            StageUnavailable: one cannot be read, or the words need a library that is not there.
         """
+        from gristmill.stages.segmentation import require
+
         self.files()
+        require(self.words)
+
+    def library_names(self) -> tuple[str, ...]:
+        """What finds the words, beside the lists of stop words."""
+        from gristmill.stages.segmentation import libraries
+
+        return (*self.libraries, *libraries(self.words))
 
     def files(self) -> list[str]:
         """The lists of the settings.

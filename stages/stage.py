@@ -36,6 +36,10 @@ class Stage(Settings, ABC):
         """Name of the step: `name` where given, else the stage's own."""
         return self.name or self.kind
 
+    def library_names(self) -> tuple[str, ...]:
+        """`libraries`, and those that only some settings bring in."""
+        return self.libraries
+
     def set_up(self) -> None:
         """Load what the stage works with (modules, model files); called on each worker before the first document.
 
