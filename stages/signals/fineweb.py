@@ -96,7 +96,7 @@ def lines_of_few_chars_fraction_plainly(text: str, blank: Blank = "skipped", cha
 
 @signal(unit="fraction", source=FINEWEB)
 def copied_line_char_fraction(features: TextFeatures, chars: int = SHORT_CHARS) -> NDArray[np.float64]:
-    """Characters of lines that stood before in the document, of all characters but newlines.
+    """Characters of lines that stood before in the document, of all characters but newlines; 0 without any.
 
     Args:
         features: of the texts.

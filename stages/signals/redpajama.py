@@ -123,7 +123,7 @@ def ccnet_nlines_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_doc_curly_bracket(features: TextFeatures) -> NDArray[np.float64]:
-    """Curly brackets, open and closed, by the number of characters."""
+    """Curly brackets, open and closed, by the number of characters; 0 for empty text."""
     counts = raw_counts(features)
     return rounded(ratio(counts[:, kernels.CURLY_BRACKETS], counts[:, kernels.CHARACTERS]))
 
@@ -135,7 +135,7 @@ def rps_doc_curly_bracket_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_doc_frac_all_caps_words(features: TextFeatures) -> NDArray[np.float64]:
-    """Share of the raw words that are `str.isupper`."""
+    """Share of the raw words that are `str.isupper`; 0 without words."""
     counts = raw_counts(features)
     return rounded(ratio(counts[:, kernels.ALL_CAPS], counts[:, kernels.WORDS]))
 
@@ -148,7 +148,7 @@ def rps_doc_frac_all_caps_words_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_doc_frac_no_alph_words(features: TextFeatures) -> NDArray[np.float64]:
-    """Share of the raw words without a letter from a to z."""
+    """Share of the raw words without a letter from a to z; 0 without words."""
     counts = raw_counts(features)
     return rounded(ratio(counts[:, kernels.WITHOUT_LETTER], counts[:, kernels.WORDS]))
 
@@ -172,7 +172,7 @@ def rps_doc_num_sentences_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_doc_symbol_to_word_ratio(features: TextFeatures) -> NDArray[np.float64]:
-    """Occurrences of `#`, `...` and `…` by the number of raw words."""
+    """Occurrences of `#`, `...` and `…` by the number of raw words; 0 without words."""
     symbols = features.symbol_counts
     found = symbols[:, line_kernels.HASHES] + symbols[:, line_kernels.DOTS] + symbols[:, line_kernels.ELLIPSES]
     return rounded(ratio(found, raw_counts(features)[:, kernels.WORDS]))
@@ -196,7 +196,7 @@ def rps_doc_word_count_plainly(text: str) -> float:
 
 @signal(unit="characters", source=RPV2)
 def rps_doc_mean_word_length(features: TextFeatures) -> NDArray[np.float64]:
-    """Mean length of the normalised words; accents are characters of their own there."""
+    """Mean length of the normalised words, where accents are characters of their own; 0 without words."""
     counts = word_counts(features)
     words = counts[:, kernels.NORMALISED_WORDS]
     return rounded(ratio(counts[:, kernels.NORMALISED_CHARACTERS] - np.maximum(words - 1, 0), words))
@@ -210,7 +210,7 @@ def rps_doc_mean_word_length_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_doc_frac_unique_words(features: TextFeatures) -> NDArray[np.float64]:
-    """Different normalised words by the number of all."""
+    """Different normalised words by the number of all; 0 without words."""
     words = word_counts(features)[:, kernels.NORMALISED_WORDS]
     return rounded(ratio(_unigrams(features)[:, 0].astype(np.int64), words))
 
@@ -223,7 +223,7 @@ def rps_doc_frac_unique_words_plainly(text: str) -> float:
 
 @signal(unit="nats", source=RPV2)
 def rps_doc_unigram_entropy(features: TextFeatures) -> NDArray[np.float64]:
-    """Entropy of the distribution of normalised words: the sum of -p ln p."""
+    """Entropy of the distribution of normalised words: the sum of -p ln p; 0 without words."""
     return rounded(np.abs(_unigrams(features)[:, 1]))
 
 
@@ -236,7 +236,7 @@ def rps_doc_unigram_entropy_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_doc_lorem_ipsum(features: TextFeatures) -> NDArray[np.float64]:
-    """Occurrences of lorem ipsum in the normalised text by its number of characters."""
+    """Occurrences of lorem ipsum in the normalised text by its number of characters; 0 for empty text."""
     counts = word_counts(features)
     return rounded(ratio(counts[:, kernels.LOREM_IPSUMS], counts[:, kernels.NORMALISED_CHARACTERS]))
 
@@ -249,7 +249,7 @@ def rps_doc_lorem_ipsum_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_doc_frac_lines_end_with_ellipsis(features: TextFeatures) -> NDArray[np.float64]:
-    """Share of the lines that end in `...` or `…`."""
+    """Share of the lines that end in `...` or `…`; 0 without lines."""
     counts = _lines(features)
     return rounded(ratio(counts[:, kernels.ELLIPSES], counts[:, kernels.LINES]))
 
@@ -261,7 +261,7 @@ def rps_doc_frac_lines_end_with_ellipsis_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_lines_start_with_bulletpoint(features: TextFeatures) -> NDArray[np.float64]:
-    """Share of the lines that begin with a bullet point (• ‣ ▶ ◀ ◦ ■ □ ▪ ▫ –)."""
+    """Share of the lines that begin with a bullet point (• ‣ ▶ ◀ ◦ ■ □ ▪ ▫ –); 0 without lines."""
     counts = _lines(features)
     return rounded(ratio(counts[:, kernels.BULLETS], counts[:, kernels.LINES]))
 
@@ -273,7 +273,7 @@ def rps_lines_start_with_bulletpoint_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_lines_ending_with_terminal_punctution_mark(features: TextFeatures) -> NDArray[np.float64]:
-    """Share of the lines that end in `.`, `!`, `?` or `”`; the name is spelt as published."""
+    """Share of the lines that end in `.`, `!`, `?` or `”`; 0 without lines. The name is spelt as published."""
     counts = _lines(features)
     return rounded(ratio(counts[:, kernels.TERMINAL], counts[:, kernels.LINES]))
 
@@ -285,7 +285,7 @@ def rps_lines_ending_with_terminal_punctution_mark_plainly(text: str) -> float:
 
 @signal(unit="words", source=RPV2)
 def rps_lines_num_words(features: TextFeatures) -> NDArray[np.float64]:
-    """Normalised words a line."""
+    """Normalised words a line; 0 without lines."""
     return rounded(ratio(word_counts(features)[:, kernels.NORMALISED_WORDS], _lines(features)[:, kernels.LINES]))
 
 
@@ -307,7 +307,7 @@ def rps_lines_javascript_counts_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_lines_uppercase_letter_fraction(features: TextFeatures) -> NDArray[np.float64]:
-    """Share of the characters that are upper case."""
+    """Share of the characters that are upper case; 0 for empty text."""
     counts = raw_counts(features)
     return rounded(ratio(counts[:, kernels.UPPER_CASE], counts[:, kernels.CHARACTERS]))
 
@@ -319,7 +319,7 @@ def rps_lines_uppercase_letter_fraction_plainly(text: str) -> float:
 
 @signal(unit="fraction", source=RPV2)
 def rps_lines_numerical_chars_fraction(features: TextFeatures) -> NDArray[np.float64]:
-    """Share of the normalised text's characters that are `str.isnumeric`."""
+    """Share of the normalised text's characters that are `str.isnumeric`; 0 for empty text."""
     counts = word_counts(features)
     return rounded(ratio(counts[:, kernels.NUMERICS], counts[:, kernels.NORMALISED_CHARACTERS]))
 
@@ -363,7 +363,9 @@ def _duplicate(n: int) -> tuple[Callable[..., Any], Callable[..., float]]:
         covered = {at + place for at, ngram in enumerate(ngrams) if counts[ngram] > 1 for place in range(n)}
         return rounded_plainly(ratio_plainly(sum(len(words[place]) for place in covered), sum(map(len, words))))
 
-    duplicate.__doc__ = f"Characters in normalised {n}-grams that occur more than once, each counted once, as a share."
+    duplicate.__doc__ = (
+        f"Characters in normalised {n}-grams that occur more than once, each counted once, as a share; 0 without any."
+    )
     plainly.__doc__ = f"What `rps_doc_frac_chars_dupe_{n}grams` computes, one text at a time."
     return duplicate, plainly
 

@@ -58,7 +58,7 @@ def _segment_char_fraction_plainly(text: str, kind: str, copies: Copies, of: Of)
 
 @signal(unit="fraction", source=GOPHER)
 def duplicate_line_fraction(features: TextFeatures, lines: str = "stripped_lines", copies: Copies = "all") -> NDArray[np.float64]:
-    """Share of the lines that are copies of another.
+    """Share of the lines that are copies of another; 0 without lines.
 
     Args:
         features: of the texts.
@@ -77,7 +77,7 @@ def duplicate_line_fraction_plainly(text: str, lines: str = "stripped_lines", co
 def duplicate_paragraph_fraction(
     features: TextFeatures, paragraphs: str = "stripped_paragraphs", copies: Copies = "all"
 ) -> NDArray[np.float64]:
-    """Share of the paragraphs that are copies of another; switches as of `duplicate_line_fraction`."""
+    """Share of the paragraphs that are copies of another; 0 without any. Switches as of `duplicate_line_fraction`."""
     return _segment_fraction(features, paragraphs, copies)
 
 
@@ -90,7 +90,7 @@ def duplicate_paragraph_fraction_plainly(text: str, paragraphs: str = "stripped_
 def duplicate_line_char_fraction(
     features: TextFeatures, lines: str = "stripped_lines", copies: Copies = "all", of: Of = "segments"
 ) -> NDArray[np.float64]:
-    """Characters in lines that are copies of another, as a share.
+    """Characters in lines that are copies of another, as a share; 0 for empty text.
 
     Args:
         features: of the texts.
@@ -112,7 +112,10 @@ def duplicate_line_char_fraction_plainly(
 def duplicate_paragraph_char_fraction(
     features: TextFeatures, paragraphs: str = "stripped_paragraphs", copies: Copies = "all", of: Of = "segments"
 ) -> NDArray[np.float64]:
-    """Characters in paragraphs that are copies of another, as a share; switches as of `duplicate_line_char_fraction`."""
+    """Characters in paragraphs that are copies of another, as a share; 0 for empty text.
+
+    Switches as of `duplicate_line_char_fraction`.
+    """
     return _segment_char_fraction(features, paragraphs, copies, of)
 
 
@@ -178,7 +181,7 @@ def _top(n: int) -> tuple[Callable[..., Any], Callable[..., float]]:
     def plainly(text: str, words: str = "uax29_alphanumeric", counting: Counting = "union") -> float:
         return _top_plainly(text, n, words, counting)
 
-    top.__doc__ = f"""Characters in all occurrences of the most frequent word {n}-gram, as a share.
+    top.__doc__ = f"""Characters in all occurrences of the most frequent word {n}-gram, as a share; 0 without one.
 
     Args:
         features: of the texts.
@@ -200,7 +203,7 @@ def _duplicate(n: int) -> tuple[Callable[..., Any], Callable[..., float]]:
     def plainly(text: str, words: str = "uax29_alphanumeric", counting: Counting = "union") -> float:
         return _duplicate_plainly(text, n, words, counting)
 
-    duplicate.__doc__ = f"""Characters in word {n}-grams that occur more than once, as a share.
+    duplicate.__doc__ = f"""Characters in word {n}-grams that occur more than once, as a share; 0 without any.
 
     Args:
         features: of the texts.
