@@ -1,0 +1,1 @@
+"""Mixtures: which sources a model is trained on, and how many tokens each of them gives."""
