@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from gristmill.pipeline.cli_inspect import funnel, sample, whatif, why
+from gristmill.pipeline.cli_mixture import mixture_app
 from gristmill.pipeline.cli_recipe import recipe_app
 from gristmill.pipeline.cli_run import clean, plan, run
 from gristmill.pipeline.cli_stage import offer_stages, stage_app
-from gristmill.pipeline.cli_tools import demo_crawl, models_app, tokenizer_app, train
+from gristmill.pipeline.cli_tokenizer import tokenizer_app
+from gristmill.pipeline.cli_tools import demo_crawl, models_app, train
 from gristmill.pipeline.errors import GuardrailStop, TaskFailed, UserError
 from gristmill.stages.stage import StageUnavailable
 
@@ -48,7 +50,7 @@ app = App(
 )
 for _command in (run, plan, clean, funnel, why, sample, whatif, train, demo_crawl):
     app.command(_command)
-for _group in (stage_app, recipe_app, tokenizer_app, models_app):
+for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, models_app):
     app.command(_group)
 
 

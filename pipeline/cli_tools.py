@@ -1,4 +1,4 @@
-"""The commands around a run: tokenizers, models, training, the demo crawl."""
+"""The commands around a run: models, training, the demo crawl."""
 
 from __future__ import annotations
 
@@ -9,50 +9,7 @@ from cyclopts import App
 from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
 from gristmill.pipeline.errors import UserError
 
-tokenizer_app = App(name="tokenizer", help="Train tokenizers on curated documents.")
 models_app = App(name="models", help="Model files (language identification, ...) in the user's cache.")
-
-
-@tokenizer_app.command(name="train")
-def tokenizer_train(
-    documents: list[str],
-    /,
-    *,
-    output: str,
-    vocab_size: int = 8192,
-    sample_bytes: str = "100MB",
-    seed: int = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Train a byte-level BPE tokenizer on a hash sample of documents.
-
-    Example: gristmill tokenizer train out/web --output tokenizer.json --vocab-size 16384
-
-    Args:
-        documents: run folders, folders of Parquet files, or Parquet files with columns id and text.
-        output: the file to write, or a folder that gets a tokenizer.json.
-        vocab_size: most tokens, the 256 bytes and the end-of-text token among them.
-        sample_bytes: most bytes of text to learn from, e.g. 100MB.
-        seed: decides which documents are the sample.
-        as_json: print JSON.
-    """
-    from pydantic import ByteSize, TypeAdapter, ValidationError
-
-    from gristmill.tokenizers.training import train_from_documents
-
-    try:
-        most = TypeAdapter(ByteSize).validate_python(sample_bytes)
-    except ValidationError:
-        raise UserError(f"--sample-bytes {sample_bytes}: should be a size such as 100MB, 64MiB or a number of bytes") from None
-    try:
-        trained = train_from_documents(documents, vocab_size, sample_bytes=int(most), seed=seed, output=output)
-    except (ValueError, FileNotFoundError) as error:
-        raise UserError(str(error)) from error
-    if as_json:
-        show_json(trained)
-    else:
-        learned = f"{trained['vocab_size']:,} tokens from {trained['documents']:,} documents, {trained['bytes']:,} bytes"
-        print(f"{trained['output']}: {learned}")
 
 
 @models_app.command(name="list")

@@ -18,6 +18,7 @@ from gristmill.stages.filter import Filter
 from gristmill.stages.registry import STAGES
 from gristmill.stages.settings import Settings
 from gristmill.stages.stage import Stage
+from gristmill.tokenizers.model_settings import TokenizerModel
 
 Bytes = Annotated[ByteSize, Gt(0)]
 """A number of bytes: 256MB (10^6), 64MiB (2^20), or an int."""
@@ -56,15 +57,13 @@ class Source(Settings):
     """What is done to this source's documents, in this order."""
 
 
-class TrainTokenizer(Settings):
+class TrainTokenizer(TokenizerModel):
     """A tokenizer trained on a hash sample of the curated documents."""
 
-    model: Literal["bpe"] = "bpe"
-    """Byte-level byte-pair encoding."""
-    vocab_size: Annotated[int, Field(ge=257)] = 8192
-    """Most tokens, the 256 bytes and the end-of-text token among them."""
     sample_bytes: Bytes = ByteSize(100_000_000)
     """Most bytes of text to learn from."""
+    fewer: bool = True
+    """Take a smaller vocabulary where the documents offer no more tokens; else stop there."""
 
 
 class Tokenize(Settings):
@@ -73,17 +72,26 @@ class Tokenize(Settings):
     train: TrainTokenizer | None = None
     """Train a tokenizer, then use it."""
     tokenizer: str | None = None
-    """Use this tokenizer.json."""
+    """Use this one: a tokenizer.json, or a file of ranks as tiktoken reads them."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Fingerprint that the tokenizer must have; pins one that was trained elsewhere."""
     eos: str | None = None
     """Token after each document; `<|endoftext|>` unless given."""
+    bos: str | None = None
+    """Token before each document; none unless given."""
     shard_bytes: Bytes = ByteSize(256 * 2**20)
     """Most bytes of tokens in a shard file."""
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0
+    """Share of the documents, by hash of their ids, that go to shards of their own in `held_out/` and never into `shards/`. A
+    document's side depends on its id alone: it stays there when the corpus grows, and in other runs."""
 
     @model_validator(mode="after")
     def _one_tokenizer(self) -> Self:
         if (self.train is None) == (self.tokenizer is None):
             given = "neither" if self.train is None else "both"
             raise ValueError(f"names {given} of train and tokenizer; give one: {{train: {{}}}} or {{tokenizer: PATH}}")
+        if self.sha256 is not None and self.tokenizer is None:
+            raise ValueError("sha256 pins a tokenizer that is given; a trained one is what it is")
         return self
 
 

@@ -8,17 +8,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.exchange import Sent, key_ranges, merged, write_exchange
 from gristmill.pipeline.parts import Part, read_part
 from gristmill.pipeline.steps import Manifest, file_entry
 from gristmill.pipeline.storage import Storage
 from gristmill.pipeline.tables import StreamWriter, read_batches
 from gristmill.tokenizers.encoding import Encoder
+from gristmill.tokenizers.model_settings import TokenizerModel
+from gristmill.tokenizers.model_training import train_model
 from gristmill.tokenizers.sampling import in_sample
 from gristmill.tokenizers.shards import doc_hashes, write_shard
-from gristmill.tokenizers.training import train_byte_bpe
+from gristmill.tokenizers.training import check_vocabulary
 
 TOKEN_ORDER = ["high", "low"]
+HELD_OUT_KEY = 0x68656C64
+"""Keys the hash that decides which documents are held out: not the run's seed, so that all runs hold the same ones out."""
 BATCH_DOCUMENTS = 512
 """Documents a record batch of tokens: token lists are long, and a reader holds one batch of each file."""
 
@@ -31,8 +36,12 @@ def draw(work: Storage, prefix: str, *, part: Part, fraction: float, seed: int) 
     return {"files": [writer.close()]}
 
 
-def train_tokenizer(work: Storage, prefix: str, *, files: list[str], vocab_size: int, special_tokens: list[str]) -> Manifest:
-    """Train a byte-level BPE tokenizer on the drawn texts."""
+def train_tokenizer(work: Storage, prefix: str, *, files: list[str], settings: TokenizerModel, eos: str, fewer: bool) -> Manifest:
+    """Train a tokenizer on the drawn texts.
+
+    Raises:
+        UserError: the texts offer fewer tokens than asked for, and `fewer` is not set.
+    """
 
     def texts() -> Iterator[str]:
         for name in files:
@@ -40,22 +49,35 @@ def train_tokenizer(work: Storage, prefix: str, *, files: list[str], vocab_size:
                 yield from table["text"].to_pylist()
 
     name = f"{prefix}.tokenizer.json"
-    work.put(name, train_byte_bpe(texts(), vocab_size, special_tokens=special_tokens).encode())
+    trained = train_model(texts, settings, eos=eos)
+    if not fewer:
+        try:
+            check_vocabulary(trained, settings.vocab_size)
+        except ValueError as error:
+            raise UserError(f"tokenize.train: {error} with fewer: true") from error
+    work.put(name, trained.encode())
     return {"files": [file_entry(work, name)]}
 
 
-def encode(work: Storage, prefix: str, *, part: Part, tokenizer: str, eos: str, shards: int) -> Manifest:
-    """Turn the documents of a part into tokens and send them to the shards of their source, by document hash."""
+def encode(
+    work: Storage, prefix: str, *, part: Part, tokenizer: str, eos: str, shards: int, bos: str | None = None, held_out: float = 0
+) -> Manifest:
+    """Turn the documents of a part into tokens and send them to the shards of their source, by document hash.
+
+    Held-out documents go to the shard after the last one.
+    """
     with work.open(tokenizer) as file:
-        encoder = Encoder(file.read().decode(), eos)
+        encoder = Encoder(file.read().decode(), eos, bos)
     tables = []
     for table, _ in read_part(work, part):
-        ids = doc_hashes(table["id"].to_pylist())
+        names = table["id"].to_pylist()
+        ids = doc_hashes(names)
         halves = np.frombuffer(ids.buffers()[1], dtype=">u8")[2 * ids.offset : 2 * (ids.offset + len(ids))].reshape(-1, 2)
         tables.append(
             pa.table(
                 {
                     "high": halves[:, 0].astype(np.uint64),
+                    "held_out": in_sample(names, HELD_OUT_KEY, held_out),
                     "low": halves[:, 1].astype(np.uint64),
                     "doc_id": ids,
                     "tokens": encoder.encode(table["text"]),
@@ -69,14 +91,16 @@ def encode(work: Storage, prefix: str, *, part: Part, tokenizer: str, eos: str, 
     if not tables:
         return {"files": [], "sent": []}
     rows = pa.concat_tables(tables)
+    destinations = np.where(rows["held_out"].to_numpy(), shards, key_ranges(rows["high"].to_numpy(), shards))
+    rows = rows.drop_columns("held_out")
     name = f"{prefix}.tokens.arrow"
-    entry = write_exchange(work, name, rows, key_ranges(rows["high"].to_numpy(), shards), TOKEN_ORDER, BATCH_DOCUMENTS)
+    entry = write_exchange(work, name, rows, destinations, TOKEN_ORDER, BATCH_DOCUMENTS)
     return {"files": [entry], "sent": [entry]}
 
 
-def shard(work: Storage, prefix: str, *, sent: list[Sent], path: str, dtype: str) -> Manifest:
-    """Write one shard from the tokens that were sent to it."""
+def shard(work: Storage, prefix: str, *, sent: list[Sent], path: str, dtype: str, folder: str = "shards") -> Manifest:
+    """Write one shard from the tokens that were sent to it; `folder` of the run is where it is published."""
     entry = write_shard(work.fs, work.path(prefix), merged(work, sent, TOKEN_ORDER), dtype=dtype, path=path)
     files = {suffix: file_entry(work, f"{prefix}{suffix}") for suffix in (".bin", ".ends", ".idx", ".docs.parquet")}
-    published = [one | {"name": f"shards/{path}{suffix}"} for suffix, one in files.items()]
+    published = [one | {"name": f"{folder}/{path}{suffix}"} for suffix, one in files.items()]
     return {"files": list(files.values()), "entry": entry, "published": published}

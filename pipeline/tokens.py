@@ -17,9 +17,12 @@ from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.state import RunState
 from gristmill.pipeline.steps import Manifest, Task, file_entry, step_key
 from gristmill.tokenizers.encoding import Encoder
+from gristmill.tokenizers.loading import load_tokenizer
+from gristmill.tokenizers.model_settings import END_OF_TEXT, TokenizerModel
 from gristmill.tokenizers.shards import write_manifest
-from gristmill.tokenizers.training import END_OF_TEXT
 
+SHARDS, HELD_OUT = "shards", "held_out"
+"""Folders of a run: what is trained on, and what a model is judged by."""
 TOKEN_BYTES_PER_TEXT_BYTE = 0.6
 """Guess at 2-byte tokens of 3.5 bytes each; the number of shards is decided before a token is counted, from this alone."""
 
@@ -39,16 +42,22 @@ class Tokenization:
         name = self._tokenizer()
         with self.runner.work.open(name) as file:
             content = file.read().decode()
-        encoder = Encoder(content, self.settings.eos or END_OF_TEXT)
-        shards = self._shards(name, encoder)
-        entries = {source: [one["entry"] for one in manifests] for source, manifests in shards.items()}
-        summary = self._manifest(entries, content, encoder, recipe_hash)
-        return [*(one for manifests in shards.values() for one in manifests), summary]
+        encoder = Encoder(content, self._eos, self.settings.bos)
+        manifests = []
+        for folder, shards in self._shards(name, encoder).items():
+            entries = {source: [one["entry"] for one in written] for source, written in shards.items()}
+            manifests += [one for written in shards.values() for one in written]
+            manifests.append(self._manifest(folder, entries, content, encoder, recipe_hash))
+        return manifests
+
+    @property
+    def _eos(self) -> str:
+        return self.settings.eos or END_OF_TEXT
 
     def _tokenizer(self) -> str:
         """The tokenizer.json in the work folder."""
         if self.settings.tokenizer is not None:
-            return _given(self.runner, self.settings.tokenizer)
+            return _given(self.runner, self.settings)
         if self.settings.train is None:
             raise ValueError("tokenize names neither a tokenizer nor how to train one")
         return self._trained(self.settings.train)
@@ -75,21 +84,23 @@ class Tokenization:
             ],
         )
         files = [manifest["files"][0]["file"] for manifest in drawn]
-        special = [self.settings.eos or END_OF_TEXT]
+        settings = TokenizerModel.model_validate({name: getattr(train, name) for name in TokenizerModel.model_fields})
+        asked = {"settings": settings, "eos": self._eos, "fewer": train.fewer}
         done = self.runner.run(
             "train tokenizer",
             [
                 Task(
-                    step_key("train", files=files, vocab_size=train.vocab_size, special=special, **self._base),
+                    step_key("train", files=files, **asked | {"settings": settings.model_dump()}, **self._base),
                     token_tasks.train_tokenizer,
-                    {"files": files, "vocab_size": train.vocab_size, "special_tokens": special},
+                    {"files": files, **asked},
                     "training of the tokenizer",
                 )
             ],
         )
         return str(done[0]["files"][0]["file"])
 
-    def _shards(self, tokenizer: str, encoder: Encoder) -> dict[str, list[Manifest]]:
+    def _shards(self, tokenizer: str, encoder: Encoder) -> dict[str, dict[str, list[Manifest]]]:
+        """Shards by the folder that they are published in and by source."""
         shard_count: dict[str, int] = {}
         for source in self.state.versions:
             text_bytes = sum(part.bytes for part in self.state.parts if part.source == source)
@@ -99,31 +110,40 @@ class Tokenization:
             "tokenize", [self._encode(part, tokenizer, encoder, shard_count[part.source]) for part in self.state.parts]
         )
         tasks: list[Task] = []
-        owners: list[str] = []
-        for source in shard_count:
+        owners: list[tuple[str, str]] = []
+        for source, count in shard_count.items():
             own = [manifest for part, manifest in zip(self.state.parts, encoded, strict=True) if part.source == source]
-            for number, sent in enumerate(received(own).values()):
-                path = f"{source}/{number:05d}"
-                key = step_key("shard", sent=sent_identity(sent), path=path, dtype=encoder.dtype, **self._base)
-                tasks.append(Task(key, token_tasks.shard, {"sent": sent, "path": path, "dtype": encoder.dtype}, f"shard {path}"))
-                owners.append(source)
-        by_source: dict[str, list[Manifest]] = {}
-        for owner, manifest in zip(owners, self.runner.run("write shards", tasks), strict=True):
-            by_source.setdefault(owner, []).append(manifest)
-        return by_source
+            for number, sent in received(own).items():
+                folder = HELD_OUT if number == count else SHARDS
+                path = f"{source}/{owners.count((folder, source)):05d}"
+                arguments = {"sent": sent, "path": path, "dtype": encoder.dtype, "folder": folder}
+                key = step_key("shard", **arguments | {"sent": sent_identity(sent)}, **self._base)
+                tasks.append(Task(key, token_tasks.shard, arguments, f"shard {path}"))
+                owners.append((folder, source))
+        folders = (SHARDS, HELD_OUT) if self.settings.held_out else (SHARDS,)
+        found: dict[str, dict[str, list[Manifest]]] = {folder: {} for folder in folders}
+        for (folder, source), manifest in zip(owners, self.runner.run("write shards", tasks), strict=True):
+            found[folder].setdefault(source, []).append(manifest)
+        return found
 
     def _encode(self, part: Part, tokenizer: str, encoder: Encoder, shards: int) -> Task:
+        how = {"shards": shards, "held_out": self.settings.held_out}
+        ends = {"eos": encoder.eos_id, "bos": encoder.bos_id}
         return Task(
-            step_key("encode", part=part.identity(), tokenizer=encoder.sha256, eos=encoder.eos_id, shards=shards, **self._base),
+            step_key("encode", part=part.identity(), tokenizer=encoder.sha256, **ends, **how, **self._base),
             token_tasks.encode,
-            {"part": part, "tokenizer": tokenizer, "eos": self.settings.eos or END_OF_TEXT, "shards": shards},
+            {"part": part, "tokenizer": tokenizer, "eos": self._eos, "bos": self.settings.bos, **how},
             f"tokens of {part.file}",
             part.kept,
         )
 
-    def _manifest(self, entries: dict[str, list[dict[str, Any]]], content: str, encoder: Encoder, recipe_hash: str) -> Manifest:
+    def _manifest(
+        self, folder_name: str, entries: dict[str, list[dict[str, Any]]], content: str, encoder: Encoder, recipe_hash: str
+    ) -> Manifest:
         work = self.runner.work
-        identity = json.dumps([entries, encoder.sha256, recipe_hash, self.seed, self.mixture], sort_keys=True)
+        identity = json.dumps(
+            [folder_name, entries, encoder.bos_id, encoder.sha256, recipe_hash, self.seed, self.mixture], sort_keys=True
+        )
         folder = f"data/manifests/{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
         write_manifest(
             work.fs,
@@ -131,6 +151,7 @@ class Tokenization:
             entries,
             tokenizer_json=content,
             eos_id=encoder.eos_id,
+            bos_id=encoder.bos_id,
             vocab_size=encoder.vocab_size,
             dtype=encoder.dtype,
             seed=self.seed,
@@ -138,22 +159,26 @@ class Tokenization:
             mixture=self.mixture,
         )
         published = [
-            file_entry(work, f"{folder}/{name}") | {"name": f"shards/{name}"} for name in ("tokenizer.json", "manifest.json")
+            file_entry(work, f"{folder}/{name}") | {"name": f"{folder_name}/{name}"}
+            for name in ("tokenizer.json", "manifest.json")
         ]
         return {"files": [], "published": published}
 
 
-def _given(runner: Runner, path: str) -> str:
+def _given(runner: Runner, settings: Tokenize) -> str:
     """Copy the user's tokenizer into the work folder, where all workers see it."""
+    path = str(settings.tokenizer)
     try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise UserError(f"tokenize.tokenizer: {path}: {error.strerror}; give the path of a tokenizer.json") from error
-    try:
-        Encoder(content.decode())
+        text = load_tokenizer(path)
+        found = Encoder(text, settings.eos or END_OF_TEXT, settings.bos).sha256
     except ValueError as error:
-        raise UserError(f"tokenize.tokenizer: {path}: {error}") from error
+        at = "" if str(error).startswith(path) else f"{path}: "
+        raise UserError(f"tokenize.tokenizer: {at}{error}") from error
+    if settings.sha256 not in (None, found):
+        raise UserError(
+            f"tokenize.tokenizer: {path}: its sha256 is {found}, the recipe says {settings.sha256}; another tokenizer"
+        )
+    content = text.encode()
     name = f"data/tokenizers/{hashlib.sha256(content).hexdigest()[:32]}.json"
     if runner.work.size(name) != len(content):
         runner.work.put(name, content)

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from gristmill.tokenizers.training import END_OF_TEXT, fingerprint
+from gristmill.tokenizers.model_settings import END_OF_TEXT
+from gristmill.tokenizers.training import fingerprint
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,17 +31,18 @@ def token_dtype(vocab_size: int) -> Literal["uint16", "uint32"]:
 
 
 class Encoder:
-    """Turns texts into token ids; each document ends with the end-of-text token.
+    """Turns texts into token ids; each document ends with the end-of-text token, and begins with another where one is asked for.
 
     A text that spells a special token out gets ordinary tokens for it: only the encoder itself ends a document.
     """
 
-    def __init__(self, tokenizer_json: str, eos: str = END_OF_TEXT) -> None:
+    def __init__(self, tokenizer_json: str, eos: str = END_OF_TEXT, bos: str | None = None) -> None:
         """Load a tokenizer.
 
         Args:
             tokenizer_json: contents of a tokenizer.json.
             eos: the token that ends every document.
+            bos: the token that begins every document; None for none.
 
         Raises:
             ValueError: the JSON is no tokenizer, or its vocabulary has no such token.
@@ -51,17 +53,18 @@ class Encoder:
             tokenizer = Tokenizer.from_str(tokenizer_json)
         except Exception as error:  # the library raises bare Exception
             raise ValueError(f"not the contents of a tokenizer.json: {error}") from error
-        eos_id = tokenizer.token_to_id(eos)
-        if eos_id is None:
-            special = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
-            raise ValueError(f"the tokenizer has no token {eos}; its special tokens are {', '.join(special) or 'none'}")
+        for token in (eos, bos):
+            if token is not None and tokenizer.token_to_id(token) is None:
+                special = sorted(one.content for one in tokenizer.get_added_tokens_decoder().values() if one.special)
+                raise ValueError(f"the tokenizer has no token {token}; its special tokens are {', '.join(special) or 'none'}")
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # as text; the name reads the other way round
         self._tokenizer = tokenizer
         self.tokenizer_json = tokenizer_json
         self.sha256 = fingerprint(tokenizer_json)
-        self.eos_id = int(eos_id)
+        self.eos_id = int(tokenizer.token_to_id(eos) or 0)
+        self.bos_id = None if bos is None else int(tokenizer.token_to_id(bos) or 0)
         self.vocab_size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
         self.dtype = token_dtype(self.vocab_size)
         # a worker is one thread; without this the library starts one a core in each of them
@@ -87,6 +90,8 @@ class Encoder:
             for encoding in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False):
                 ids = encoding.ids
                 if ids:
+                    if self.bos_id is not None:
+                        ids.insert(0, self.bos_id)
                     ids.append(self.eos_id)
                     pieces.append(np.array(ids, dtype=dtype))
                 lengths.append(len(ids))

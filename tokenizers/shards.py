@@ -98,6 +98,7 @@ def write_manifest(
     *,
     tokenizer_json: str,
     eos_id: int,
+    bos_id: int | None = None,
     vocab_size: int,
     dtype: Literal["uint16", "uint32"],
     seed: int = 0,
@@ -112,6 +113,7 @@ def write_manifest(
         shards: source name -> entries that `write_shard` returned, in the order of their hash ranges.
         tokenizer_json: contents of the tokenizer.json that made the ids.
         eos_id: the id that ends every document.
+        bos_id: the id that begins every document; None for none.
         vocab_size: one more than the highest id.
         dtype: "uint16" or "uint32".
         seed: of the run, for the record.
@@ -133,6 +135,7 @@ def write_manifest(
             tokenizer=TokenizerEntry(sha256=fingerprint(tokenizer_json), vocab_size=vocab_size),
             dtype=dtype,
             eos_id=eos_id,
+            bos_id=bos_id,
             sources=tuple(sources),
             recipe_hash=recipe_hash,
             seed=seed,

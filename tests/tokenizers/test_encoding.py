@@ -74,3 +74,12 @@ def test_a_missing_end_of_text_and_a_broken_file_are_refused(tokenizer_json):
         Encoder(tokenizer_json, eos="</s>")
     with pytest.raises(ValueError, match=r"not the contents of a tokenizer\.json"):
         Encoder("{}")
+
+
+def test_a_document_begins_with_the_token_that_is_asked_for():
+    content = train_byte_bpe(TEXTS, 280, special_tokens=("<|endoftext|>", "<|begin|>"))
+    encoder = Encoder(content, bos="<|begin|>")
+    plain = Encoder(content).encode(["the mill", ""]).to_pylist()
+    assert encoder.encode(["the mill", ""]).to_pylist() == [[1, *plain[0]], []]
+    with pytest.raises(ValueError, match=r"the tokenizer has no token <s>; its special tokens are <\|begin\|>, <\|endoftext\|>"):
+        Encoder(content, bos="<s>")

@@ -8,9 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.tokenizers.documents import batches_of
 from gristmill.tokenizers.encoding import Encoder
+from gristmill.tokenizers.model_settings import TokenizerModel
 from gristmill.tokenizers.sampling import keyed_hashes
-from gristmill.tokenizers.training import choose_sample, fingerprint, parquet_files, train_byte_bpe, train_from_documents
+from gristmill.tokenizers.training import (
+    WeightedDocuments,
+    check_vocabulary,
+    fingerprint,
+    lowest_hashes,
+    train_byte_bpe,
+    train_from_documents,
+    train_on_sources,
+)
 
 WORDS = [
     "the",
@@ -96,7 +106,7 @@ def test_the_sample_is_the_lowest_hashes_whatever_the_order(tmp_path):
     pq.write_table(pq.read_table(tmp_path / "a.parquet").take(list(range(49, -1, -1))), tmp_path / "b.parquet")
     expected = sorted(keyed_hashes([f"d{i}" for i in range(50)], 3).tolist())[:10]
     for file in ("a.parquet", "b.parquet"):
-        assert choose_sample([str(tmp_path / file)], 1050, 3) == (expected[-1], 1000, 10, 50)
+        assert lowest_hashes(batches_of([str(tmp_path / file)]), 1050, 3) == (expected[-1], 1000, 10, 50, True)
 
 
 def test_a_short_document_above_the_cut_does_not_slip_in(tmp_path):
@@ -105,13 +115,7 @@ def test_a_short_document_above_the_cut_does_not_slip_in(tmp_path):
     table = pa.table({"id": ids, "text": ["a" * 5, "b" * 8, "c" * 2, "d"]})
     for order in ([0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]):
         pq.write_table(table.take(order), tmp_path / "x.parquet")
-        assert choose_sample([str(tmp_path / "x.parquet")], 10, 0)[1:] == (5, 1, 4)
-
-
-def test_a_run_folder_means_its_documents(tmp_path):
-    documents(tmp_path / "run" / "documents" / "web" / "0.parquet", texts(5))
-    documents(tmp_path / "run" / "removed" / "0.parquet", texts(5))
-    assert [Path(file).parts[-3:] for file in parquet_files(str(tmp_path / "run"))] == [("documents", "web", "0.parquet")]
+        assert lowest_hashes(batches_of([str(tmp_path / "x.parquet")]), 10, 0)[1:] == (5, 1, 4, True)
 
 
 def test_training_from_documents_does_not_see_how_they_are_cut_into_files(tmp_path):
@@ -132,14 +136,64 @@ def test_training_from_documents_does_not_see_how_they_are_cut_into_files(tmp_pa
 
 
 def test_mistakes_are_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nothing is there"):
-        parquet_files(str(tmp_path / "absent"))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"holds no \.parquet file"):
-        parquet_files(str(tmp_path / "empty"))
     pq.write_table(pa.table({"id": ["a"], "body": ["b"]}), tmp_path / "body.parquet")
     with pytest.raises(ValueError, match="has no column text; it has id, body"):
         train_from_documents([tmp_path / "body.parquet"], 400, sample_bytes=10, output=tmp_path)
     documents(tmp_path / "long.parquet", ["a" * 100])
     with pytest.raises(ValueError, match="none of 1 documents fits"):
         train_from_documents([tmp_path / "long.parquet"], 400, sample_bytes=10, output=tmp_path)
+
+
+def batches(texts, prefix):
+    table = pa.table({"id": [f"{prefix}{i}" for i in range(len(texts))], "text": pa.array(texts, pa.large_string())})
+    return table.to_batches(max_chunksize=7)
+
+
+def sources(reverse=False):
+    web, books = ["the mill grinds " * 5] * 40, ["water turns the wheel " * 5] * 10
+    found = [
+        WeightedDocuments("web", lambda: batches(web, "w"), 3.0),
+        WeightedDocuments("books", lambda: batches(books, "b"), 1.0),
+    ]
+    return found[::-1] if reverse else found
+
+
+def test_each_source_gives_its_share_of_the_sample():
+    _, rows = train_on_sources(sources(), TokenizerModel(vocab_size=270), sample_bytes=3200)
+    # web: 2,400 bytes wanted, documents of 80; books: 800 wanted, documents of 110, so 7 of them
+    assert [(row["source"], row["weight"], row["bytes"], row["documents"]) for row in rows] == [
+        ("books", 0.25, 770, 7),
+        ("web", 0.75, 2400, 30),
+    ]
+
+
+def test_a_source_smaller_than_its_share_is_repeated_four_times_at_most():
+    _, rows = train_on_sources(sources(), TokenizerModel(vocab_size=270), sample_bytes=8000)
+    # books has 1,100 bytes, its share is 2,000: once whole, and of 900 more eight documents
+    assert [(row["source"], row["bytes"], row["passes"]) for row in rows] == [("books", 1980, 1.8), ("web", 6000, 1.875)]
+    _, rows = train_on_sources(sources(), TokenizerModel(vocab_size=270), sample_bytes=10**6)
+    assert [(row["source"], row["bytes"], row["passes"]) for row in rows] == [("books", 4400, 4.0), ("web", 12800, 4.0)]
+
+
+def test_the_order_of_sources_changes_nothing():
+    settings = TokenizerModel(vocab_size=270)
+    one, other = (train_on_sources(sources(reverse), settings, sample_bytes=3000) for reverse in (False, True))
+    assert one == other
+
+
+def test_weights_that_are_none_are_told():
+    settings = TokenizerModel(vocab_size=270)
+    with pytest.raises(ValueError, match=r"weights must be 0 or more: web -1"):
+        train_on_sources([WeightedDocuments("web", list, -1)], settings, sample_bytes=10)
+    with pytest.raises(ValueError, match="all weights are 0"):
+        train_on_sources([WeightedDocuments("web", list, 0)], settings, sample_bytes=10)
+    with pytest.raises(ValueError, match="none of 40 documents fits into a sample of 10 bytes"):
+        train_on_sources(sources()[:1], settings, sample_bytes=10)
+
+
+def test_a_vocabulary_too_large_for_the_documents_is_refused_and_nothing_written(tmp_path):
+    documents(tmp_path / "a.parquet", ["a b c"] * 3)  # offers " b" and " c" besides 256 bytes and the end of text
+    with pytest.raises(ValueError, match=r"vocab_size is 5,000; the texts offer no more than 259 tokens"):
+        train_from_documents([tmp_path / "a.parquet"], 5000, sample_bytes=100, output=tmp_path / "t.json", fewer=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
+    assert check_vocabulary(train_byte_bpe(["ab ab"], 258), 258) == 258
