@@ -21,6 +21,10 @@ UPPER = 8
 """Class: `str.isupper`."""
 DIGIT = 16
 """Class: `str.isdigit`, so superscripts and circled digits, too."""
+SHAD = 32
+"""Class: Tibetan's marks between clauses and sentences, none of them in Unicode's Sentence_Terminal, but all that Tibetan has."""
+SPACED = 64
+"""Class: letters and signs of Thai and Lao, whose sentences end at a space and at no mark."""
 
 _TERMINAL = (
     "21 2E 3F 589 61D-61F 6D4 700-702 7F9 837 839 83D-83E 964-965 104A-104B 1362 1367-1368 166E 1735-1736 17D4-17D6 17D9-17DA "
@@ -36,6 +40,20 @@ def terminal_marks() -> str:
     """All characters of class TERMINAL, by code point."""
     pairs = [(part.split("-")[0], part.split("-")[-1]) for part in _TERMINAL.split()]
     return "".join(chr(point) for first, last in pairs for point in range(int(first, 16), int(last, 16) + 1))
+
+
+def shads() -> str:
+    """All characters of class SHAD: shad, nyis shad, tsheg shad, their ornamented forms, gter tsheg."""
+    return "".join(map(chr, (*range(0x0F0D, 0x0F13), 0x0F14)))
+
+
+def spaced_letters() -> str:
+    """All characters of class SPACED, by code point."""
+    return "".join(
+        chr(point)
+        for first, last in ((0xE01, 0xE3A), (0xE40, 0xE4E), (0xE81, 0xECE), (0xEDC, 0xEDF))
+        for point in range(first, last + 1)
+    )
 
 
 def closing_marks() -> str:
@@ -63,4 +81,6 @@ def line_classes() -> NDArray[np.uint8]:
         low[test(one_character)] |= value
     classes[[ord(character) for character in terminal_marks()]] |= TERMINAL
     classes[[ord(character) for character in closing_marks()]] |= CLOSER
+    classes[[ord(character) for character in shads()]] |= SHAD
+    classes[[ord(character) for character in spaced_letters()]] |= SPACED
     return classes

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gristmill.stages.line_classes import TERMINAL
+from gristmill.stages.line_classes import SPACED
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.sentences import _ends_at as ends_at
+from gristmill.stages.sentences import ENDS, ends_at, ends_at_space
 from gristmill.stages.text_kernels import code_point_at, find_line_boundary, int64, strip
 
 if TYPE_CHECKING:
@@ -32,10 +32,13 @@ def split_sentences(data: Bytes, begin: int, end: int, flags: Bytes, classes: By
                 position += 1
                 continue
             point, size = code_point_at(data, position)
-            if not classes[point] & TERMINAL:
+            if classes[point] & SPACED:
+                ended, position = ends_at_space(data, position + size, line_end, flags, classes)
+            elif classes[point] & ENDS:
+                ended, position = ends_at(data, begin, position, line_end, flags, classes)
+            else:
                 position += size
                 continue
-            ended, position = ends_at(data, begin, position, line_end, flags, classes)
             if ended:
                 starts[count], ends[count] = strip(data, first, position, flags)
                 count += 1

@@ -3,18 +3,20 @@
 A sentence ends
 
 1. at every line boundary (of `str.splitlines`);
-2. at a mark of `line_classes.TERMINAL` beyond ASCII (`。`, `؟`, `।`, ...), wherever it stands: scripts that have marks of
-   their own need no space after them;
+2. at a mark of `line_classes.TERMINAL` beyond ASCII (`。`, `؟`, `।`, `።`, `۔`, ...), wherever it stands: scripts that have marks
+   of their own need no space after them; Tibetan's shad is such a mark, and several with white space between them are one end;
 3. at a run of `.`, `!`, `?`, with the quotation marks and closing brackets after it, where white space or the end of the line
    follows. A run of dots only does not end a sentence where the next word begins with a small letter; a single dot does not
    either after an initial (one letter, after anything but a letter: `J. Smith`, `the U.S. Army`), after a title (`Dr.`) or
-   `e.g.`, or after `No.`, `Fig.`, `Jan.` and their like before a digit.
+   `e.g.`, or after `No.`, `Fig.`, `Jan.` and their like before a digit;
+4. at white space between two letters of Thai or Lao, which have no other mark there. Clauses end so, too: of the pieces, not all
+   are whole sentences.
 
 What follows the last end, up to the end of the line, is a sentence too, if it is more than white space.
 
 Published pipelines take punkt (C4; NLTK's trained model for English: about 150 abbreviations and statistics on which words begin
 sentences) or spaCy's sentencizer (datatrove: every `.`, `!`, `?` that its tokenizer makes a token of its own). Theirs part at the
-dot of `etc. The`, as here, and may part or not after `U.S.`, where this never parts; punkt does not know rule 2.
+dot of `etc. The`, as here, and may part or not after `U.S.`, where this never parts; punkt does not know rules 2 and 4.
 """
 
 from __future__ import annotations
@@ -25,7 +27,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gristmill.stages.line_classes import CLOSER, LOWER, TERMINAL, closing_marks, terminal_marks
+from gristmill.stages.line_classes import (
+    CLOSER,
+    LOWER,
+    SHAD,
+    SPACED,
+    TERMINAL,
+    closing_marks,
+    shads,
+    spaced_letters,
+    terminal_marks,
+)
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import code_point_at, code_point_start_before, int64, load8, strip
 from gristmill.stages.unicode_tables import DECIMAL_DIGIT, LETTER, WHITESPACE
@@ -45,6 +57,8 @@ _NOT_BEFORE_DIGITS_WORDS = "no nos fig figs vol vols pp ch sec eq art jan feb ma
 NOT_BEFORE_DIGITS = frozenset(_NOT_BEFORE_DIGITS_WORDS.split())
 """Abbreviations that end no sentence before a digit."""
 _LONGEST = 8
+ENDS = TERMINAL | SHAD
+"""Classes of the marks that end sentences."""
 
 _DOT = 0x2E
 
@@ -125,14 +139,14 @@ def _plain(word: np.uint64) -> bool:
 
 
 @njit("UniTuple(int64, 2)(uint8[::1], int64, int64, int64, uint8[::1], uint8[::1])")
-def _ends_at(data: Bytes, line: int, mark: int, end: int, flags: Bytes, classes: Bytes) -> tuple[int, int]:
+def ends_at(data: Bytes, line: int, mark: int, end: int, flags: Bytes, classes: Bytes) -> tuple[int, int]:
     """Whether the run of marks that begins at `mark` ends a sentence (1 or 0), and where to read on."""
     position = mark
     beyond = False
     only_dots = True
     while position < end:
         point, size = code_point_at(data, position)
-        if not classes[point] & TERMINAL:
+        if not classes[point] & ENDS:
             break
         beyond |= size > 1
         only_dots &= point == _DOT
@@ -140,17 +154,19 @@ def _ends_at(data: Bytes, line: int, mark: int, end: int, flags: Bytes, classes:
     marks_end = position
     while position < end:
         point, size = code_point_at(data, position)
-        if not classes[point] & (TERMINAL | CLOSER):
+        if not classes[point] & (ENDS | CLOSER):
             break
-        beyond |= bool(classes[point] & TERMINAL) & (size > 1)
+        beyond |= bool(classes[point] & ENDS) & (size > 1)
         position += size
     following = position
     line_ends = position == end
     while following < end:
         point, size = code_point_at(data, following)
-        if not flags[point] & WHITESPACE:
+        if classes[point] & SHAD:
+            beyond = True
+        elif not flags[point] & WHITESPACE:
             break
-        if is_line_boundary(point):
+        elif is_line_boundary(point):
             line_ends = True
             break
         following += size
@@ -165,6 +181,21 @@ def _ends_at(data: Bytes, line: int, mark: int, end: int, flags: Bytes, classes:
         if marks_end == mark + 1 and _is_abbreviation(data, line, mark, following, end, flags):
             return 0, following
     return 1, following
+
+
+@njit("UniTuple(int64, 2)(uint8[::1], int64, int64, uint8[::1], uint8[::1])")
+def ends_at_space(data: Bytes, position: int, end: int, flags: Bytes, classes: Bytes) -> tuple[int, int]:
+    """Whether white space at `position`, after a letter of SPACED, ends a sentence (1 or 0), and where to read on."""
+    following = position
+    while following < end:
+        point, size = code_point_at(data, following)
+        if not flags[point] & WHITESPACE:
+            ended = following > position and classes[point] & SPACED
+            return (1, following) if ended else (0, position)
+        if is_line_boundary(point):
+            break
+        following += size
+    return 0, position
 
 
 @njit("int64(uint8[::1], int64, int64, uint8[::1], uint8[::1])")
@@ -188,8 +219,11 @@ def count_sentences(data: Bytes, begin: int, end: int, flags: Bytes, classes: By
             count += first < last
             position += size
             line = rest = position
-        elif classes[point] & TERMINAL:
-            ended, position = _ends_at(data, line, position, end, flags, classes)
+        elif classes[point] & (ENDS | SPACED):
+            if classes[point] & SPACED:
+                ended, position = ends_at_space(data, position + size, end, flags, classes)
+            else:
+                ended, position = ends_at(data, line, position, end, flags, classes)
             if ended:
                 count += 1
                 rest = position
@@ -219,8 +253,9 @@ def sentence_counts(data: Bytes, offsets: Positions, flags: Bytes, classes: Byte
 
 @cache
 def _ends() -> re.Pattern[str]:
-    marks, closers = re.escape(terminal_marks()), re.escape(closing_marks())
-    return re.compile(rf"(?P<run>[{marks}]+)[{marks}{closers}]*(?P<space>\s*)")
+    marks, closers, letters = re.escape(terminal_marks() + shads()), re.escape(closing_marks()), spaced_letters()
+    by_mark = rf"(?P<run>[{marks}]+)[{marks}{closers}]*(?P<space>[\s{shads()}]*)"
+    return re.compile(rf"{by_mark}|(?P<spaced>[{letters}]\s+(?=[{letters}]))")
 
 
 def _no_end(before: str, following: str) -> bool:
@@ -241,8 +276,8 @@ def split_sentences_plainly(text: str) -> list[str]:
         begin = 0
         for match in _ends().finditer(line):
             following = line[match.end() :]
-            beyond = any(not mark.isascii() for mark in match[0] if mark in terminal_marks())
-            if following and not beyond:
+            beyond = any(not mark.isascii() for mark in match[0] if mark in terminal_marks() + shads())
+            if following and not beyond and not match["spaced"]:
                 if not match["space"]:
                     continue
                 if not match["run"].strip(".") and following[0].islower():
