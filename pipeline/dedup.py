@@ -56,7 +56,7 @@ class Deduplication:
             "code": code_hash("gristmill.pipeline.dedup_tasks", "gristmill.pipeline.cluster_tasks"),
             "platform": platform_identity(),
         }
-        rows = sum(pack.kept for pack in packs) * stage.rows_per_document
+        rows = sum(pack.kept for pack in packs) * -(-stage.rows_per_document // stage.waves)
         self.ranges = range_count(rows * EMITTED_ROW_BYTES, range_bytes)
         # a resolving task holds one batch of each pack, even where all rows share a key and meet in one range
         self.batch_rows = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (EMITTED_ROW_BYTES * max(1, len(packs)))))
@@ -100,21 +100,39 @@ class Deduplication:
 
     def _resolve(self) -> list[Manifest]:
         """Bring equal keys together; pairs of documents come out."""
-        emitted = self._tasks(
+        if self.stage.waves == 1:
+            return self._resolved(self._emit(0))
+        return [self._wave(number) for number in range(self.stage.waves)]
+
+    def _wave(self, number: int) -> Manifest:
+        """One of several waves: once its pairs are there, its emitted rows are dropped."""
+        store = self.runner.store
+        identity = [[*pack.identity()] for pack in self.packs]
+        key = step_key("wave", number=number, ranges=self.ranges, packs=identity, **self._base)
+        held = store.get(key)
+        if held is None:
+            emitted = self._emit(number)
+            resolved = self._resolved(emitted)
+            files = [entry for manifest in resolved for entry in manifest["files"]]
+            held = {"files": files, "sent": files}
+            store.put(key, held)
+            for manifest in emitted:
+                for entry in manifest["files"]:
+                    self.runner.work.delete(entry["file"])
+        return held
+
+    def _emit(self, wave: int) -> list[Manifest]:
+        how = {"wave": wave, "ranges": self.ranges, "batch_rows": self.batch_rows}
+        return self._tasks(
             "emit",
-            [
-                (
-                    [*pack.identity(), self.ranges],
-                    {"stage": self.stage, "pack": pack, "ranges": self.ranges, "batch_rows": self.batch_rows},
-                    pack,
-                )
-                for pack in self.packs
-            ],
+            [([*pack.identity(), how], {"stage": self.stage, "pack": pack} | how, pack) for pack in self.packs],
         )
-        chain = self.stage.least_similarity is not None and not self.stage.one_key
+
+    def _resolved(self, emitted: list[Manifest]) -> list[Manifest]:
+        chain = self.stage.direct or (self.stage.least_similarity is not None and not self.stage.one_key)
         return self._tasks(
             "resolve",
-            [(sent_identity(sent), {"sent": sent, "chain": chain}, None) for sent in received(emitted).values()],
+            [([sent_identity(sent), chain], {"sent": sent, "chain": chain}, None) for sent in received(emitted).values()],
         )
 
     def _measure(self, function: Any, step: Any, manifests: Iterable[Manifest], **more: Any) -> dict[int, Manifest]:

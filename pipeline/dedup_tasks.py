@@ -41,12 +41,12 @@ def row_of(addresses: np.ndarray) -> np.ndarray:
     return (addresses & _ROW_MASK).astype(np.int64)
 
 
-def emit(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, ranges: int, batch_rows: int) -> Manifest:
-    """Send each document's keys, with its address and rank, to the key ranges."""
+def emit(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, wave: int, ranges: int, batch_rows: int) -> Manifest:
+    """Send the keys of each document in a wave, with its address and rank, to the key ranges."""
     stage.set_up()
     files = ExchangeFiles(work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows)
     for table, rows in read_pack(work, pack):
-        emitted = stage.emit(Batch(table))
+        emitted = stage.emit(Batch(table), wave) if stage.waves > 1 else stage.emit(Batch(table))
         addresses = (np.uint64(pack.number) << _SHIFT) | rows.astype(np.uint64)
         at = emitted["row"].to_numpy()
         rank = ranks(stage.keep, table, addresses)[at]

@@ -51,9 +51,18 @@ class Deduplicator(CorpusStage):
         """Similarity that a candidate pair must reach to count; None: candidates count as they are."""
         return None
 
+    @property
+    def waves(self) -> int:
+        """Waves in which the rows are emitted and resolved, so that those of one lie on disk at a time."""
+        return 1
+
     @abstractmethod
-    def emit(self, batch: Batch) -> pa.Table:
+    def emit(self, batch: Batch, wave: int = 0) -> pa.Table:
         """Rows that bring documents together which may repeat one another.
+
+        Args:
+            batch: documents.
+            wave: 0 to `waves` - 1: which of the rows; each belongs to one wave, and rows of different waves never meet.
 
         Returns:
             Columns `key` uint64, `check` uint64 (rows meet when both are equal), `row` int64 (of the batch);

@@ -46,7 +46,7 @@ class Exact(Deduplicator):
     def code(self) -> list[str]:
         return ["gristmill.stages.normalisation"]
 
-    def emit(self, batch: Batch) -> pa.Table:
+    def emit(self, batch: Batch, wave: int = 0) -> pa.Table:
         """One row a document: both halves of the hash of its normalised text."""
         import pyarrow as pa
 

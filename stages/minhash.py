@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from gristmill.stages.documents import Batch
 
 
+BANDS_PER_WAVE = 150
+"""Bands that change hands at once: 5 KB a document, whose shingles are hashed anew for each wave."""
+
+
 class MinHash(Deduplicator):
     r"""Keep one of each cluster of documents that share most of their word n-grams.
 
@@ -71,13 +75,18 @@ class MinHash(Deduplicator):
     def code(self) -> list[str]:
         return ["gristmill.stages.minhash_kernels", "gristmill.stages.shingles"]
 
-    def emit(self, batch: Batch) -> pa.Table:
-        """One row a band and document: two 64-bit hashes of the band's number and its values."""
+    @property
+    def waves(self) -> int:
+        return -(-self.bands // BANDS_PER_WAVE)
+
+    def emit(self, batch: Batch, wave: int = 0) -> pa.Table:
+        """One row a band of the wave and document: two 64-bit hashes of the band's number and its values."""
         import pyarrow as pa
 
         from gristmill.stages.minhash_kernels import band_keys
 
-        keys, checks, rows = band_keys(batch.features, self.ngram, self.bands, self.rows, self.seed)
+        first, last = (self.bands * at // self.waves for at in (wave, wave + 1))
+        keys, checks, rows = band_keys(batch.features, self.ngram, self.bands, self.rows, self.seed, first, last)
         return pa.table({"key": keys, "check": checks, "row": rows})
 
     def sketches(self, batch: Batch) -> pa.ListArray:

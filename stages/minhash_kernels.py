@@ -139,12 +139,12 @@ def signatures(features: TextFeatures, n: int, count: int, seed: int) -> tuple[N
     return _signatures(features.data, features.offsets, n, table.flags, table.lower, *permutations(count, seed))
 
 
-@njit("UniTuple(uint64, 2)(uint32[::1], int64, int64)", inline=True)
-def hash_band(signature: Signature, band: int, rows: int) -> tuple[np.uint64, np.uint64]:
-    """Two hashes of a band's number and its values, each by a multiplier of its own."""
+@njit("UniTuple(uint64, 2)(uint32[::1], int64, int64, int64)", inline=True)
+def hash_band(signature: Signature, band: int, start: int, rows: int) -> tuple[np.uint64, np.uint64]:
+    """Two hashes of a band's number and its values, which begin at `start`, each by a multiplier of its own."""
     key = mix64(np.uint64(band + 1))
     check = key ^ _CHECK_SEED
-    for slot in range(band * rows, (band + 1) * rows):
+    for slot in range(start, start + rows):
         value = np.uint64(signature[slot])
         key = (key ^ value) * _KEY_MULTIPLIER
         key ^= key >> np.uint64(32)
@@ -155,12 +155,13 @@ def hash_band(signature: Signature, band: int, rows: int) -> tuple[np.uint64, np
 
 @njit(
     "Tuple((uint64[::1], uint64[::1], int64[::1]))"
-    "(uint8[::1], int64[::1], int64, int64, int64, uint8[::1], int32[::1], uint32[::1], uint32[::1])"
+    "(uint8[::1], int64[::1], int64, int64, int64, int64, uint8[::1], int32[::1], uint32[::1], uint32[::1])"
 )
 def _band_keys(
     data: Bytes,
     offsets: Positions,
     n: int,
+    first: int,
     bands: int,
     rows: int,
     flags: Bytes,
@@ -183,13 +184,15 @@ def _band_keys(
             continue
         sign(mixed, count, a, b, signature)
         for band in range(bands):
-            keys[filled], checks[filled] = hash_band(signature, band, rows)
+            keys[filled], checks[filled] = hash_band(signature, first + band, band * rows, rows)
             places[filled] = document
             filled += 1
     return keys[:filled], checks[:filled], places[:filled]
 
 
-def band_keys(features: TextFeatures, n: int, bands: int, rows: int, seed: int) -> tuple[Hashes, Hashes, Positions]:
+def band_keys(
+    features: TextFeatures, n: int, bands: int, rows: int, seed: int, first: int = 0, last: int | None = None
+) -> tuple[Hashes, Hashes, Positions]:
     """Keys under which documents with an equal band meet.
 
     Args:
@@ -198,13 +201,15 @@ def band_keys(features: TextFeatures, n: int, bands: int, rows: int, seed: int) 
         bands: how many bands.
         rows: values of the signature in a band.
         seed: of the permutations.
+        first, last: only the bands [first, last); all unless given.
 
     Returns:
         Key, check and document of each band, documents in order; a document without a shingle has none.
     """
     table = tables()
-    a, b = permutations(bands * rows, seed)
-    return _band_keys(features.data, features.offsets, n, bands, rows, table.flags, table.lower, a, b)
+    last = bands if last is None else last
+    a, b = (values[first * rows : last * rows] for values in permutations(bands * rows, seed))
+    return _band_keys(features.data, features.offsets, n, first, last - first, rows, table.flags, table.lower, a, b)
 
 
 def signature_plainly(hashes: Iterable[int], count: int, seed: int) -> list[int]:

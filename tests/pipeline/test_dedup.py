@@ -30,7 +30,7 @@ class SameText(Deduplicator):
     kind: ClassVar[str] = "same_text"
     one_key: ClassVar[bool] = True
 
-    def emit(self, batch: Batch) -> pa.Table:
+    def emit(self, batch: Batch, wave: int = 0) -> pa.Table:
         keys = keyed_hashes(batch.table["text"].to_pylist(), 0)
         return pa.table({"key": keys, "check": keys, "row": np.arange(len(batch))})
 
@@ -49,7 +49,7 @@ class SharedWords(Deduplicator):
     def least_similarity(self) -> float | None:
         return self.least
 
-    def emit(self, batch: Batch) -> pa.Table:
+    def emit(self, batch: Batch, wave: int = 0) -> pa.Table:
         pairs = [(word, row) for row, text in enumerate(batch.table["text"].to_pylist()) for word in set(text.split())]
         keys = keyed_hashes([word for word, _ in pairs], 0)
         return pa.table({"key": keys, "check": keys, "row": pa.array([row for _, row in pairs], pa.int64())})
@@ -71,6 +71,20 @@ class DirectWords(SharedWords):
     @property
     def direct(self) -> bool:
         return True
+
+
+class WordsInWaves(SharedWords):
+    """The same in three waves: each word belongs to one."""
+
+    kind: ClassVar[str] = "words_in_waves"
+
+    @property
+    def waves(self) -> int:
+        return 3
+
+    def emit(self, batch: Batch, wave: int = 0) -> pa.Table:
+        rows = super().emit(batch)
+        return rows.filter(pa.array(rows["key"].to_numpy() % np.uint64(3) == wave))
 
 
 def deduplicate(folder, stage: Deduplicator, texts: list[str], part_rows: int, pack_bytes: int, cluster_bytes: int = 10**9):
@@ -186,6 +200,18 @@ def test_clusters_that_fit_no_memory_are_the_same_clusters(tmp_path, seed, monke
     assert list((tmp_path / "rounds" / "data").rglob("*.stars*.arrow"))
     assert not list((tmp_path / "whole" / "data").rglob("*.stars*.arrow"))
     assert len(whole[0]) > 60
+
+
+def test_waves_do_not_show_in_the_result_and_leave_no_emitted_rows(tmp_path):
+    random = np.random.default_rng(5)
+    texts = [" ".join(random.choice(list("abcdefghijklmnop"), size=random.integers(1, 7))) for _ in range(60)]
+    whole = deduplicate(tmp_path / "whole", SharedWords(), texts, 7, 90)
+    assert deduplicate(tmp_path / "waves", WordsInWaves(), texts, 7, 90) == whole
+    assert list((tmp_path / "whole" / "data").rglob("*.emit*.arrow"))
+    assert not list((tmp_path / "waves" / "data").rglob("*.emit*.arrow"))
+    # what came of them is there, so nothing is emitted again
+    assert deduplicate(tmp_path / "waves", WordsInWaves(), texts, 7, 90) == whole
+    assert not list((tmp_path / "waves" / "data").rglob("*.emit*.arrow"))
 
 
 @pytest.mark.parametrize("seed", range(3))
