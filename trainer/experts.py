@@ -13,8 +13,8 @@ from gristmill.trainer.model_settings import ModelSettings
 class Experts(nn.Module):
     """Experts of one layer, their router, and those that every token goes to.
 
-    Tokens are sorted by expert and each expert computes its own run of them, so that no expert has a capacity. The order of
-    all additions is fixed: the result does not depend on threads.
+    Tokens are sorted by expert and each expert computes its own run of them, so that no expert has a capacity. A token's
+    copies are added in one order, not as they come: the same input gives the same bits again.
     """
 
     def __init__(self, settings: ModelSettings) -> None:

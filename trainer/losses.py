@@ -119,7 +119,7 @@ class _Chunked(torch.autograd.Function):
                 if weight_grad is None:
                     continue
                 slope = _slope(logits, size, index, z_weight, cap)
-                slope = (slope.mul_((counted / denominator)[:, None])).to(dtype)
+                slope = slope.mul_((counted.to(wide) / denominator)[:, None]).to(dtype)
                 if hidden_grad is not None:
                     hidden_grad[part] = (slope @ head).to(hidden.dtype)
                 weight_grad += slope.T @ rows
