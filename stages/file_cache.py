@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from functools import cache, wraps
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
+RESULTS = 64
+"""Most results of a function that are remembered: workers that live on see many lists, some of them large."""
+
+
 def cached_by_files(function: Callable[P, R]) -> Callable[P, R]:
-    """`functools.cache`, but a file that is named among the arguments is read again once its size or time has changed.
+    """`functools.lru_cache`, but a file that is named among the arguments is read again once its size or time has changed.
 
     Workers of a running scheduler outlive a run: a list that is edited between two runs changes the names of the steps,
     so a worker that still had the old list would write wrong results under the new names.
     """
 
-    @cache
+    @lru_cache(maxsize=RESULTS)
     def held(marks: tuple[tuple[int, int], ...], args: tuple[Any, ...]) -> R:
         return function(*args)  # type: ignore[call-arg]
 

@@ -5,71 +5,103 @@ Source: Penedo et al. 2023, arXiv:2306.01116, app. G.1; FineWeb's order of rules
 
 from __future__ import annotations
 
-import gzip
-import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
-from urllib.parse import unquote
-from weakref import WeakKeyDictionary
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeInt, field_validator
 
+from gristmill.stages import lists
 from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.filter import Filter, Rule
-from gristmill.stages.stage import StageUnavailable
+from gristmill.stages.list_settings import WithLists
+from gristmill.stages.public_suffix import LIBRARY
+from gristmill.stages.url_lists import Hashed, ListFile, Origin, blocks, entries, hash_file, hash_values
+from gristmill.stages.url_match import (
+    Flavour,
+    Matches,
+    UrlLists,
+    automaton_of,
+    bare_url,
+    listed_site,
+    match,
+    without_marks,
+    word_key,
+)
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from gristmill.stages.documents import Batch
 
 LIST_FILES = (".txt", ".txt.gz")
 """Endings by which a value is known for the path of a list."""
 
-_NO_LETTER_OR_DIGIT = re.compile(r"[^a-zA-Z0-9]+")
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
-_HOST_END = re.compile(r"[/?#\\]")
-_ADDRESS = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F:]*::[0-9a-fA-F:]*")
-_SIGNALS = ("listed_domain", "listed_url", "banned_word_count", "soft_banned_word_count", "banned_subword_count")
+_SIGNALS = {
+    "keep_list": ("keep_listed",),
+    "domains": ("listed_domain",),
+    "hosts": ("listed_host",),
+    "urls": ("listed_url",),
+    "categories": ("category_domain", "category_url"),
+    "banned_words": ("banned_word_count",),
+    "soft_banned_words": ("soft_banned_word_count",),
+    "banned_subwords": ("banned_subword_count",),
+}
+"""Setting -> the signals that are measured where it is given: the number of entries found."""
+
+Named = tuple[Origin, str | ListFile]
+"""An entry that stands in the settings, or a list."""
 
 
-class Lists(NamedTuple):
-    """The lists of a filter, read."""
-
-    domains: frozenset[str]
-    urls: frozenset[str]
-    banned_words: frozenset[str]
-    soft_banned_words: frozenset[str]
-    banned_subwords: tuple[str, ...]
-
-
-class Matches(NamedTuple):
-    """What of the lists was found in one URL."""
-
-    listed_domain: tuple[str, ...] = ()
-    listed_url: tuple[str, ...] = ()
-    banned_word_count: tuple[str, ...] = ()
-    soft_banned_word_count: tuple[str, ...] = ()
-    banned_subword_count: tuple[str, ...] = ()
-
-
-class UrlFilter(Filter):
+class UrlFilter(WithLists, Filter):
     """Drop documents by their URL. A document without URL passes.
 
-    Each list holds values, paths of lists (.txt or .txt.gz: a value a line, `#` starts a comment line), or both.
+    Each list holds values, paths of lists (.txt or .txt.gz: a value a line, `#` starts a comment line), names of fetched lists
+    (`ut1:adult`, see `gristmill lists`), or several of these. RefinedWeb's strict, hard and soft words are `banned_subwords`,
+    `banned_words` and `soft_banned_words`. The flavours differ in how words are compared. `datatrove` (FineWeb): whole words
+    stand between characters other than a-z, A-Z, 0-9 and are compared case-sensitively, sub-words with such characters left out.
+    `dclm` (its RefinedWeb): whole words stand between word boundaries, `_` belongs to a word, sub-words are compared with `-` and
+    `.` left out, and case does not matter. An entry that is a public suffix (`co.uk`) means that host alone.
     """
 
     kind: ClassVar[str] = "url_filter"
     needs: ClassVar = "url"
+    libraries: ClassVar[tuple[str, ...]] = (LIBRARY,)
+    list_settings: ClassVar[tuple[str, ...]] = tuple(_SIGNALS)
+
+    flavour: Flavour = "datatrove"
+    """Whose way of comparing words."""
+
+    keep_list: tuple[str, ...] = ()
+    """Domains whose documents pass whatever the other lists say, with all their sub-domains."""
 
     domains: tuple[str, ...] = ()
     """Domains to drop, with all their sub-domains; lists in the format of hosts files are read too."""
 
+    match_domains: Literal["beneath", "registered"] = "beneath"
+    """Which hosts an entry of `domains` means: all beneath it, or itself and, where it is a registered domain, all beneath it
+    (datatrove)."""
+
+    private_suffixes: bool = False
+    """Whether suffixes that companies give away (`github.io`, `blogspot.com`) count as public suffixes too."""
+
+    hosts: tuple[str, ...] = ()
+    """Hosts to drop, without what is beneath them; a leading `www.` does not matter."""
+
     urls: tuple[str, ...] = ()
     """Single pages to drop; scheme, `www.` and a last `/` do not matter."""
 
+    categories: tuple[str, ...] = ()
+    """Categories of UT1's lists to drop, e.g. adult: their domains with all sub-domains, their URLs with all pages beneath."""
+
+    categories_from: str = "ut1"
+    """Folder of the categories, each a folder with files `domains` and `urls`, plain or .gz; `ut1`: those fetched by
+    `gristmill lists fetch ut1`."""
+
     banned_words: tuple[str, ...] = ()
-    """Words that a URL must not hold; compared whole and case-sensitively, between characters other than a-z, A-Z, 0-9."""
+    """Words that a URL must not hold; compared whole."""
 
     soft_banned_words: tuple[str, ...] = ()
     """Words that a URL may hold to a certain number."""
@@ -80,7 +112,7 @@ class UrlFilter(Filter):
     banned_subwords: tuple[str, ...] = ()
     """Letters that must not occur in a URL, not even inside words or across punctuation; case does not matter."""
 
-    @field_validator("domains", "banned_words", "soft_banned_words", "banned_subwords")
+    @field_validator("keep_list", "domains", "hosts", "banned_words", "soft_banned_words", "banned_subwords")
     @classmethod
     def _paths_end_as_lists(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:
@@ -88,11 +120,25 @@ class UrlFilter(Filter):
                 raise ValueError(f"{value}: neither an entry nor a list; the path of a list ends in {' or '.join(LIST_FILES)}")
         return values
 
+    @field_validator("categories")
+    @classmethod
+    def _categories_are_names(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if "/" in value or value in ("", ".", ".."):
+                raise ValueError(f"{value}: no category; give its name, e.g. adult, and its folder's folder in categories_from")
+        return values
+
     def rules(self) -> Iterator[Rule]:
+        """The rules in FineWeb's order."""
         if self.domains:
             yield Rule("listed_domain", "listed_domain", at_most=0)
+        if self.hosts:
+            yield Rule("listed_host", "listed_host", at_most=0)
         if self.urls:
             yield Rule("listed_url", "listed_url", at_most=0)
+        if self.categories:
+            yield Rule("category_domain", "category_domain", at_most=0)
+            yield Rule("category_url", "category_url", at_most=0)
         if self.banned_words:
             yield Rule("banned_word", "banned_word_count", at_most=0)
         if self.soft_banned_words:
@@ -101,19 +147,30 @@ class UrlFilter(Filter):
             yield Rule("banned_subword", "banned_subword_count", at_most=0)
 
     def measure(self, batch: Batch) -> dict[str, np.ndarray]:
-        """How many entries of each list the URL holds; NaN for documents without URL."""
+        """How many entries of each list the URL holds; NaN for documents without URL, and for all lists but `keep_list` where
+        that holds the URL."""
         import numpy as np
 
-        found = self._matches(batch)
-        return {
-            signal: np.array([np.nan if one is None else len(getattr(one, signal)) for one in found], dtype=np.float64)
-            for signal in _SIGNALS
-        }
+        url_lists = self._read()
+        rows, urls, blank = _looked_at(batch, url_lists)
+        signals = {name: np.zeros(len(batch)) for setting, names in _SIGNALS.items() if getattr(self, setting) for name in names}
+        for row, url in zip(rows.tolist(), urls, strict=True):
+            found = match(url, url_lists)
+            for name, values in signals.items():
+                kept = found.keep_listed and name != "keep_listed"
+                values[row] = np.nan if kept else len(getattr(found, name))
+        for values in signals.values():
+            values[blank] = np.nan
+        return signals
 
     def details(self, batch: Batch, rule: Rule, rows: np.ndarray) -> list[str | None]:
-        """The entries that were found."""
-        found = self._matches(batch)
-        return [" ".join(getattr(found[row] or Matches(), rule.signal)) or None for row in rows]
+        """The entries that were found, of hosts and pages with the list that holds them."""
+        import pyarrow as pa
+
+        url_lists = self._read()
+        urls = batch.table["url"].take(pa.array(rows)).to_pylist()
+        found = (match(url, url_lists) if url else Matches() for url in urls)
+        return [" ".join(getattr(one, rule.signal)) or None for one in found]
 
     def set_up(self) -> None:
         """Read the lists.
@@ -121,7 +178,7 @@ class UrlFilter(Filter):
         Raises:
             StageUnavailable: one cannot be read.
         """
-        self._lists()
+        self._read()
 
     def files(self) -> list[str]:
         """The list files.
@@ -129,129 +186,164 @@ class UrlFilter(Filter):
         Raises:
             StageUnavailable: one cannot be read.
         """
-        self._lists()
-        values = self.domains + self.urls + self.banned_words + self.soft_banned_words + self.banned_subwords
-        return [value for value in values if value.endswith(LIST_FILES)]
+        self._read()
+        return [source.path for setting in _SIGNALS for _, source in self._sources(setting) if isinstance(source, ListFile)]
 
-    def _lists(self) -> Lists:
-        return _read_lists(self.domains, self.urls, self.banned_words, self.soft_banned_words, self.banned_subwords)
+    def code(self) -> list[str]:
+        """What reads the lists and compares."""
+        modules = ("list_settings", "lists", "public_suffix", "text_kernels", "url_kernels", "url_lists", "url_match")
+        return [f"gristmill.stages.{module}" for module in modules]
 
-    def _matches(self, batch: Batch) -> list[Matches | None]:
-        """Matches of each document's URL, found once a batch; None without URL."""
-        known = _matched.setdefault(batch, {})
-        lists = self._lists()
-        if lists not in known:
-            known[lists] = [match(url, lists) if url else None for url in batch.table["url"].to_pylist()]
-        return known[lists]
-
-
-_matched: WeakKeyDictionary[Batch, dict[Lists, list[Matches | None]]] = WeakKeyDictionary()
-
-
-def match(url: str, lists: Lists) -> Matches:
-    """Hold a URL against the lists.
-
-    Args:
-        url: as recorded; it need not be a valid URL.
-        lists: the domains in lower case, the URLs as by `bare_url`, the sub-words in lower case.
-
-    Returns:
-        The entries found, each kind sorted; of domains and URLs at most one.
-    """
-    words = set(_NO_LETTER_OR_DIGIT.split(url))
-    letters = _NO_LETTER_OR_DIGIT.sub("", url).lower() if lists.banned_subwords else ""
-    bare = bare_url(url) if lists.urls else ""
-    return Matches(
-        listed_domain=_listed_domain(host(url), lists.domains) if lists.domains else (),
-        listed_url=(bare,) if bare in lists.urls else (),
-        banned_word_count=tuple(sorted(words & lists.banned_words)),
-        soft_banned_word_count=tuple(sorted(words & lists.soft_banned_words)),
-        banned_subword_count=tuple(subword for subword in lists.banned_subwords if subword in letters),
-    )
-
-
-def host(url: str) -> str:
-    """The host of a URL in lower case, punycode where it is international; '' where there is none.
-
-    Never raises, unlike `urllib.parse`, which refuses some of what crawls hold (`http://[::1/`).
-    """
-    scheme = _SCHEME.match(url)
-    rest = url[scheme.end() :] if scheme else url.removeprefix("//")
-    authority = _HOST_END.split(rest, maxsplit=1)[0].rpartition("@")[2]
-    if authority.startswith("["):
-        return authority[1:].partition("]")[0].lower()
-    name = unquote(authority.partition(":")[0]).strip().rstrip(".").lower()
-    if not name.isascii():
+    def missing(self, setting: str, value: str) -> lists.MissingList | None:
+        """What is to be told where a value of a setting names a list that is not here."""
         try:
-            return name.encode("idna").decode("ascii")
-        except UnicodeError:
-            return name
-    return name
+            for _, source in self._sources(setting, [value]):
+                if isinstance(source, ListFile):
+                    next(blocks(source), None)
+        except lists.MissingList as error:
+            return error
+        return None
+
+    def _sources(self, setting: str, values: Sequence[str] | None = None) -> list[Named]:
+        """Entries and list files that a setting names.
+
+        Raises:
+            MissingList: one has not been fetched.
+            StageUnavailable: there is no list of that name.
+        """
+        given: Sequence[str] = getattr(self, setting) if values is None else values
+        found: list[Named] = []
+        for value in given:
+            if setting == "categories":
+                found += [(file.origin, file) for file in self._category(value)]
+            elif lists.is_name(value):
+                path = _located(setting, value)
+                if path is not None:
+                    origin = Origin(setting, value)
+                    found.append((origin, ListFile(origin, path, strict=False)))
+            elif value.endswith(LIST_FILES):
+                origin = Origin(setting, os.path.basename(value))
+                found.append((origin, ListFile(origin, value)))
+            else:
+                found.append((Origin(setting), value))
+        return found
+
+    def _category(self, name: str) -> list[ListFile]:
+        if self.categories_from == "ut1":
+            kinds: tuple[Literal["domains", "urls"], ...] = ("domains", "urls")
+            paths = [lists.locate(f"ut1:{name}", kind) for kind in kinds]
+        else:
+            folder = Path(self.categories_from) / name
+            if not folder.is_dir():
+                raise lists.MissingList(
+                    f"url_filter.categories: {folder}: no such folder; categories_from should be a folder that has a folder "
+                    f"{name} with files domains and urls; UT1's own: gristmill lists fetch ut1:{name}, and categories_from: ut1"
+                )
+            paths = [lists.file_of_category(folder, kind) for kind in ("domains", "urls")]
+        origin = Origin("categories", name)
+        return [ListFile(origin, str(path), strict=False) for path in paths if path is not None]
+
+    def _read(self) -> UrlLists:
+        sources = tuple(source for setting in _SIGNALS for source in self._sources(setting))
+        return _read_lists(sources, self.flavour, self.match_domains == "registered", self.private_suffixes)
 
 
-def bare_url(url: str) -> str:
-    """A URL without scheme, leading `www.`, fragment and last `/`, its host in lower case."""
-    scheme = _SCHEME.match(url)
-    rest = (url[scheme.end() :] if scheme else url.removeprefix("//")).partition("#")[0]
-    end = _HOST_END.search(rest)
-    split = end.start() if end else len(rest)
-    return (rest[:split].lower().removeprefix("www.") + rest[split:]).removesuffix("/")
+def _located(setting: str, name: str) -> str | None:
+    kind: Literal["domains", "urls", "words"] = (
+        "words" if setting.endswith("words") else "urls" if setting == "urls" else "domains"
+    )
+    path = lists.locate(name, kind)
+    return None if path is None else str(path)
 
 
-def _listed_domain(name: str, domains: frozenset[str]) -> tuple[str, ...]:
-    """The longest listed domain that is `name` or above it."""
-    while name:
-        if name in domains:
-            return (name,)
-        name = name.partition(".")[2]
-    return ()
+def _looked_at(batch: Batch, url_lists: UrlLists) -> tuple[NDArray[np.int64], list[str], NDArray[np.bool_]]:
+    """The documents whose URL a list may concern: rows and URLs; and for each document whether it has none."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from gristmill.stages.url_kernels import candidates
+
+    column = batch.table["url"]
+    urls = pc.fill_null(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column, "").cast(pa.large_string())
+    _, positions, content = urls.buffers()
+    offsets = (
+        np.frombuffer(positions, dtype=np.int64)[urls.offset : urls.offset + len(urls) + 1]
+        if len(urls)
+        else np.zeros(1, np.int64)
+    )
+    data = np.frombuffer(content or b"", dtype=np.uint8)
+    sites, pages, words = url_lists.sites, url_lists.pages, url_lists.words
+    concerned = candidates(
+        data.copy() if not data.flags.writeable else data,
+        offsets.copy(),
+        sites.hashes,
+        sites.starts,
+        sites.shift,
+        pages.hashes,
+        pages.starts,
+        pages.shift,
+        words.hashes,
+        words.starts,
+        words.shift,
+        url_lists.flavour == "dclm",
+        *url_lists.automaton,
+    )
+    rows = np.flatnonzero(concerned)
+    return rows, urls.take(pa.array(rows)).to_pylist(), np.diff(offsets) == 0
 
 
 @cached_by_files
-def _read_lists(
-    domains: tuple[str, ...],
-    urls: tuple[str, ...],
-    banned_words: tuple[str, ...],
-    soft_banned_words: tuple[str, ...],
-    banned_subwords: tuple[str, ...],
-) -> Lists:
+def _read_lists(sources: tuple[Named, ...], flavour: Flavour, registered_only: bool, private_suffixes: bool) -> UrlLists:
     """Read all lists, once a process.
 
     Raises:
         StageUnavailable: a file cannot be read.
     """
-    return Lists(
-        domains=frozenset(host(_after_address(entry).lstrip("*.")).removeprefix("www.") for entry in _entries("domains", domains))
-        - {""},
-        urls=frozenset(bare_url(entry) for entry in _entries("urls", urls)) - {""},
-        banned_words=frozenset(_entries("banned_words", banned_words)),
-        soft_banned_words=frozenset(_entries("soft_banned_words", soft_banned_words)),
-        banned_subwords=tuple(
-            sorted({_NO_LETTER_OR_DIGIT.sub("", entry).lower() for entry in _entries("banned_subwords", banned_subwords)} - {""})
-        ),
+    words = {
+        setting: frozenset(_words_of([source for origin, source in sources if origin.setting == setting]))
+        for setting in ("banned_words", "soft_banned_words", "banned_subwords")
+    }
+    if flavour == "dclm":
+        words = {setting: frozenset(word.lower() for word in found) for setting, found in words.items()}
+    subwords = tuple(sorted({without_marks(word, flavour) for word in words["banned_subwords"]} - {""}))
+    listed = sorted(words["banned_words"] | words["soft_banned_words"])
+    # what has no letter that the kernel knows: looked for in all URLs, or where it is not ASCII in those that are not
+    unknown = [word for word in [*listed, *subwords] if flavour == "dclm" and word.isascii() and not word_key(word)]
+    known = [subword for subword in subwords if word_key(subword)]
+    return UrlLists(
+        sites=_hashed(sources, ("keep_list", "domains", "hosts"), "domains", False, listed_site),
+        pages=_hashed(sources, ("urls",), "urls", True, bare_url),
+        banned_words=words["banned_words"],
+        soft_banned_words=words["soft_banned_words"],
+        banned_subwords=subwords,
+        words=Hashed([(Origin("words"), hash_values(listed, word_key))]),
+        automaton=automaton_of((*known, *unknown[:1])),
+        flavour=flavour,
+        registered_only=registered_only,
+        private_suffixes=private_suffixes,
     )
 
 
-def _after_address(entry: str) -> str:
-    """The name in a line of a hosts file (`0.0.0.0 name`), any other entry as it is."""
-    parts = entry.split()
-    return parts[1] if len(parts) > 1 and _ADDRESS.fullmatch(parts[0]) else entry
+def _hashed(
+    sources: Sequence[Named], settings: tuple[str, ...], file_name: str, pages: bool, plainly: Callable[[str], str]
+) -> Hashed:
+    """Hosts or pages of some settings, and of the categories."""
+    inline: dict[Origin, list[str]] = {}
+    parts = []
+    for origin, source in sources:
+        if isinstance(source, ListFile):
+            of_category = origin.setting == "categories" and os.path.basename(source.path).startswith(file_name)
+            if of_category or origin.setting in settings:
+                parts.append((origin, hash_file(source, pages, plainly)))
+        elif origin.setting in settings:
+            inline.setdefault(origin, []).append(source)
+    return Hashed([*((origin, hash_values(values, plainly)) for origin, values in inline.items()), *parts])
 
 
-def _entries(setting: str, values: tuple[str, ...]) -> Iterator[str]:
-    """Inline values, and the lines of list files without comments and blanks."""
-    for value in values:
-        if not value.endswith(LIST_FILES):
-            yield value
-            continue
-        try:
-            opening = gzip.open if value.endswith(".gz") else open
-            with opening(value, "rt", encoding="utf-8") as lines:
-                for line in lines:
-                    if (entry := line.strip()) and not entry.startswith("#"):
-                        yield entry
-        except (OSError, EOFError, UnicodeDecodeError) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-            raise StageUnavailable(
-                f"url_filter.{setting}: {value}: {reason}; give a text file with an entry a line, or the entries themselves"
-            ) from error
+def _words_of(sources: Sequence[str | ListFile]) -> Iterator[str]:
+    for source in sources:
+        if isinstance(source, ListFile):
+            yield from entries(source)
+        else:
+            yield source

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from gristmill.stages.documents import Batch
 from gristmill.stages.stage import StageUnavailable
-from gristmill.stages.url_filter import UrlFilter, bare_url, host
+from gristmill.stages.url_filter import UrlFilter
+from gristmill.stages.url_match import bare_url, host
 
 
 def batch(*urls):
