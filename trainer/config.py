@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -37,6 +37,22 @@ def read_config(config: str | Path, sets: Sequence[str] = ()) -> TrainSettings:
         FileNotFoundError: neither a file nor a shipped name.
         ConfigError: all mistakes, one a line.
     """
+    name, document = _load(config)
+    origins: dict[tuple[str, ...], str] = {}
+    mistakes = [mistake for item in sets if (mistake := _apply(document, item, origins))]
+    if mistake := _fill_in_model(document, [name]):
+        mistakes.append(f"{name}{_line(document, ['model'])}: {mistake}")
+    try:
+        settings = TrainSettings.model_validate(_plain(document))
+    except ValidationError as error:
+        mistakes += [_told(name, document, origins, dict(mistake)) for mistake in error.errors()]
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return settings
+
+
+def _load(config: str | Path) -> tuple[str, CommentedMap]:
+    """The name to use in messages, and what the YAML holds, `model: NAME` as `model: {like: NAME}`."""
     name, text = _find(config)
     try:
         document = YAML(typ="rt").load(text)
@@ -45,15 +61,30 @@ def read_config(config: str | Path, sets: Sequence[str] = ()) -> TrainSettings:
         raise ConfigError(f"{name}{line}: not YAML: {error.problem}") from error
     if not isinstance(document, CommentedMap):
         raise ConfigError(f"{name}: holds {type(document).__name__}; a configuration is keys and values, `steps: 100`")
-    origins: dict[tuple[str, ...], str] = {}
-    mistakes = [mistake for item in sets if (mistake := _apply(document, item, origins))]
+    if isinstance(document.get("model"), str):
+        document["model"] = CommentedMap(like=document["model"])
+    return name, document
+
+
+def _fill_in_model(document: CommentedMap, seen: list[str]) -> str | None:
+    """Take what the model does not say from the one it is `like`, another configuration's; what is wrong, if anything is."""
+    model = document.get("model")
+    if not isinstance(model, dict) or "like" not in model:
+        return None
+    like = model.pop("like")
     try:
-        settings = TrainSettings.model_validate(_plain(document))
-    except ValidationError as error:
-        mistakes += [_told(name, document, origins, dict(mistake)) for mistake in error.errors()]
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-    return settings
+        name, other = _load(str(like))
+    except (ConfigError, FileNotFoundError) as error:
+        return f"model.like: {error}"
+    if name in seen:
+        return f"model.like: {' is like '.join([*seen, name])}, without end"
+    if mistake := _fill_in_model(other, [*seen, name]):
+        return mistake
+    if not isinstance(other.get("model"), dict):
+        return f"model.like: {name} says nothing of its model"
+    for key, value in other["model"].items():
+        model.setdefault(key, value)
+    return None
 
 
 def _find(config: str | Path) -> tuple[str, str]:
@@ -87,7 +118,7 @@ def _apply(document: CommentedMap, item: str, origins: dict[tuple[str, ...], str
         place = place[key]
         if not isinstance(place, dict):
             return f"--set {item}: {key} holds {place}, not further keys"
-    place[keys[-1]] = parsed
+    place[keys[-1]] = {"like": parsed} if keys == ("model",) and isinstance(parsed, str) else parsed
     origins[keys] = f"--set {item}"
     return None
 
@@ -138,7 +169,10 @@ def _line(document: CommentedMap, keys: Sequence[str]) -> str:
 def _keys_near(keys: Sequence[str]) -> str:
     model: Any = TrainSettings
     for key in keys[:-1]:
-        model = model.model_fields[key].annotation
+        kinds = get_args(model.model_fields[key].annotation) or (model.model_fields[key].annotation,)
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if model is None:
+            return "it takes no keys"
     known = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
     near = difflib.get_close_matches(keys[-1], known, n=1)
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
