@@ -181,6 +181,7 @@ SIGNAL_CODE = (
     "gristmill.stages.uax29_kernel",
     "gristmill.stages.text_kernels",
     "gristmill.stages.byte_masks",
+    "gristmill.stages.counting_kernels",
     "gristmill.stages.word_marks",
     "gristmill.stages.word_kernels",
     "gristmill.stages.line_kernels",

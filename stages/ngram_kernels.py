@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gristmill.stages.byte_masks import ONE, ones
+from gristmill.stages.counting_kernels import keep_candidates_with_places, table_size
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import count_code_points, hash_bytes, int64, is_ascii
+from gristmill.stages.text_kernels import count_code_points, hash_bytes, int64, load8
 from gristmill.stages.word_kernels import longest_document, split_words
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ SHORTEST, LONGEST, LONGEST_TOP = 2, 10, 4
 """The n looked at; up to LONGEST_TOP the most frequent n-gram is measured, beyond it all repeated ones."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_ALL, _HIGHS = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0x8080808080808080)
 
 
 @njit("int64(uint64[::1], int64, int64[::1], int64[::1], int64[::1], int32[::1], uint64[::1])")
@@ -72,10 +75,10 @@ def _keep_repeated(places: Positions, ids: Positions, found: int, counts: Positi
     """Move the places and numbers of what occurs more than once to the front; returns how many."""
     kept = 0
     for index in range(found):
-        if counts[ids[index]] > 1:
-            places[kept] = places[index]
-            ids[kept] = ids[index]
-            kept += 1
+        group = ids[index]
+        places[kept] = places[index]
+        ids[kept] = group
+        kept += int64(counts[group] > 1)
     return kept
 
 
@@ -84,10 +87,10 @@ def _longer_candidates(keys: Hashes, places: Positions, ids: Positions, found: i
     """Where an n-gram may be repeated, given the repeated (n-1)-grams: writes the places and the pairs of numbers; how many."""
     candidates = 0
     for index in range(found - 1):
-        if places[index + 1] == places[index] + 1:
-            keys[candidates] = (np.uint64(ids[index]) << np.uint64(32)) | np.uint64(ids[index + 1])
-            places[candidates] = places[index]
-            candidates += 1
+        place = places[index]
+        keys[candidates] = (np.uint64(ids[index]) << np.uint64(32)) | np.uint64(ids[index + 1])
+        places[candidates] = place
+        candidates += int64(places[index + 1] == place + 1)
     return candidates
 
 
@@ -138,6 +141,68 @@ def _repeated_chars(
     return total
 
 
+@njit("Tuple((uint64[:, ::1], int64[:, ::1]))(int64)")
+def room_for_ngrams(words: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Room that `count_ngrams` needs for a document of so many words."""
+    return np.empty((4, table_size(words)), dtype=np.uint64), np.empty((5, words + 1), dtype=np.int64)
+
+
+@njit("void(uint8[::1], int64[::1], int64[::1], int64, uint64[::1], int64[::1])")
+def hash_words(data: Bytes, starts: Positions, ends: Positions, words: int, keys: Hashes, chars: Positions) -> None:
+    """Write the hash of each word of a document to `keys`, and the code points of those before it to `chars`, all at its end."""
+    total = 0
+    chars[0] = 0
+    for word in range(words):
+        first, last = starts[word], ends[word]
+        size = last - first
+        if size <= 8 and first + 8 <= data.size:  # most words: what `hash_bytes` computes, without a loop
+            packed = load8(data, first) & (_ALL >> np.uint64(64 - 8 * size))
+            hashed = ((np.uint64(size) * _MULTIPLIER) ^ packed) * _MULTIPLIER
+            keys[word] = hashed ^ (hashed >> np.uint64(29))
+            if packed & _HIGHS:
+                size -= ones(packed & (~packed << ONE) & _HIGHS)
+        else:
+            keys[word] = hash_bytes(data, first, last)
+            size = count_code_points(data, first, last)
+        total += size
+        chars[word + 1] = total
+
+
+@njit("void(int64, int64, uint64[:, ::1], int64[:, ::1], int64[::1])")
+def count_ngrams(counting: int, words: int, room: NDArray[np.uint64], numbers: NDArray[np.int64], row: Positions) -> None:
+    """Measure the repeated n-grams of one document; see `ngram_char_counts`.
+
+    Args:
+        counting: how.
+        words: of the document.
+        room, numbers: as `room_for_ngrams` gives them; the first row of each as `hash_words` writes it.
+        row: the document's row of the result; written.
+    """
+    keys, slot_keys, seen, again = room[0], room[1], room[2], room[3]
+    chars, places, ids, counts, firsts = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    row[0] = words
+    row[1] = chars[words]
+    slots = np.empty(slot_keys.size, dtype=np.int32)
+    found = 0
+    for n in range(SHORTEST, LONGEST + 1):
+        if n == SHORTEST:
+            pairs = max(words - 1, 0)
+            for index in range(pairs):
+                keys[index] = keys[index] * _MULTIPLIER + keys[index + 1]
+            candidates = keep_candidates_with_places(keys, pairs, places, seen, again)
+        else:
+            candidates = _longer_candidates(keys, places, ids, found)
+        groups = _group(keys, candidates, ids, counts, firsts, slots, slot_keys) if candidates else 0
+        if n <= LONGEST_TOP:
+            row[n] = _top_chars(counting, n, words, groups, counts, firsts, places, chars) if words else 0
+        found = _keep_repeated(places, ids, candidates, counts)
+        if n > LONGEST_TOP:
+            row[n] = _repeated_chars(counting, n, found, groups, ids, counts, places, chars)
+            if counting == OCCURRENCES:
+                for word in range(words - n + 1):
+                    row[n + 6] += chars[word + n] - chars[word]
+
+
 @njit("int64[:, ::1](uint8[::1], int64[::1], int64, int64, uint8[::1], uint8[::1])")
 def ngram_char_counts(
     data: Bytes, offsets: Positions, splitter: int, counting: int, flags: Bytes, classes: Bytes
@@ -165,50 +230,13 @@ def ngram_char_counts(
     documents = offsets.size - 1
     result = np.zeros((documents, 22), dtype=np.int64)
     room = longest_document(offsets) + 1
-    places = np.empty(room, dtype=np.int64)
-    ends = np.empty(room, dtype=np.int64)
-    capacity = 0
-    keys = np.empty(0, dtype=np.uint64)
-    ids = counts = firsts = chars = np.empty(0, dtype=np.int64)
-    slots = np.empty(16, dtype=np.int32)
-    slot_keys = np.empty(16, dtype=np.uint64)
+    starts, ends = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
+    keys, numbers = room_for_ngrams(0)
     for document in range(documents):
         begin, end = offsets[document], offsets[document + 1]
-        words = split_words(data, begin, end, splitter, flags, classes, places, ends)
-        if words > capacity:
-            capacity = 2 * words
-            keys = np.empty(capacity, dtype=np.uint64)
-            ids, counts = np.empty(capacity, dtype=np.int64), np.empty(capacity, dtype=np.int64)
-            firsts, chars = np.empty(capacity, dtype=np.int64), np.empty(capacity + 1, dtype=np.int64)
-            size = 16
-            while size < 2 * capacity:
-                size *= 2
-            slots, slot_keys = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.uint64)
-        ascii_only = is_ascii(data, begin, end)
-        if words:
-            chars[0] = 0
-        for word in range(words):
-            first, last = places[word], ends[word]
-            keys[word] = hash_bytes(data, first, last)
-            chars[word + 1] = chars[word] + (last - first if ascii_only else count_code_points(data, first, last))
-            places[word] = word
-        result[document, 0] = words
-        result[document, 1] = chars[words] if words else 0
-        found = 0
-        for n in range(SHORTEST, LONGEST + 1):
-            if n == SHORTEST:
-                candidates = max(words - 1, 0)
-                for index in range(candidates):
-                    keys[index] = keys[index] * _MULTIPLIER + keys[index + 1]
-            else:
-                candidates = _longer_candidates(keys, places, ids, found)
-            groups = _group(keys, candidates, ids, counts, firsts, slots, slot_keys) if candidates else 0
-            if n <= LONGEST_TOP:
-                result[document, n] = _top_chars(counting, n, words, groups, counts, firsts, places, chars) if words else 0
-            found = _keep_repeated(places, ids, candidates, counts)
-            if n > LONGEST_TOP:
-                result[document, n] = _repeated_chars(counting, n, found, groups, ids, counts, places, chars)
-                if counting == OCCURRENCES:
-                    for word in range(words - n + 1):
-                        result[document, n + 6] += chars[word + n] - chars[word]
+        words = split_words(data, begin, end, splitter, flags, classes, starts, ends)
+        if words >= numbers.shape[1]:
+            keys, numbers = room_for_ngrams(2 * words)
+        hash_words(data, starts, ends, words, keys[0], numbers[0])
+        count_ngrams(counting, words, keys, numbers, result[document])
     return result

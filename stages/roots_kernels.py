@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gristmill.stages.counting_kernels import ONE, count_key, filter_size, keep_candidates, table_size
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import code_point_at, int64
 from gristmill.stages.word_kernels import longest_document
@@ -21,37 +22,6 @@ CHARACTERS, MATCHING = 0, 1
 """Columns of `class_counts`."""
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
-MIXER = np.uint64(0xD6E8FEB86659FD93)
-ONE, SHIFT = np.uint64(1), np.uint64(32)
-
-
-@njit("uint64(uint64)", inline=True)
-def mix(key: np.uint64) -> np.uint64:
-    """Spread the bits of a key; 0, which marks an empty slot, comes out only of 0."""
-    key = (key ^ (key >> SHIFT)) * MIXER
-    return key ^ (key >> SHIFT)
-
-
-@njit("int64(uint64[::1], int32[::1], int64, uint64)", inline=True)
-def count_key(slots: Hashes, counts: NDArray[np.int32], size: int, key: np.uint64) -> int:
-    """Count a key in an open-addressing table of `size` slots, a power of two; returns how often it has now been seen."""
-    key = max(mix(key), ONE)
-    slot = int64(key) & (size - 1)
-    while slots[slot] != 0 and slots[slot] != key:
-        slot = (slot + 1) & (size - 1)
-    if slots[slot] == 0:
-        slots[slot] = key
-        counts[slot] = 0
-    counts[slot] += 1
-    return int64(counts[slot])
-
-
-@njit("int64(int64)", inline=True)
-def table_size(items: int) -> int:
-    size = 16
-    while size < 2 * items:
-        size *= 2
-    return size
 
 
 @njit("int64[:, ::1](uint8[::1], int64[::1], uint8[::1], int64)")
@@ -109,33 +79,6 @@ def _character_ngram_hashes(data: Bytes, begin: int, end: int, n: int, window: H
     return max(characters - n + 1, 0)
 
 
-@njit("int64(uint64[::1], int64, uint64[::1], uint64[::1])")
-def keep_candidates(hashes: Hashes, found: int, seen: Hashes, again: Hashes) -> int:
-    """Move the hashes that may occur more than once to the front; returns how many.
-
-    Most n-grams of a text occur once. A bit a hash, in tables that stay in the processor's cache, tells most of them from the
-    rest, which are counted exactly.
-    """
-    words, shift = 1, np.uint64(58)
-    while 64 * words < 8 * found:
-        words *= 2
-        shift -= ONE
-    seen[:words] = 0
-    again[:words] = 0
-    for index in range(found):
-        place = (hashes[index] * MIXER) >> shift
-        word, bit = int64(place >> np.uint64(6)), ONE << (place & np.uint64(63))
-        before = seen[word]
-        again[word] |= before & bit
-        seen[word] = before | bit
-    kept = 0
-    for index in range(found):
-        place = (hashes[index] * MIXER) >> shift
-        hashes[kept] = hashes[index]
-        kept += int64((again[int64(place >> np.uint64(6))] >> (place & np.uint64(63))) & ONE)
-    return kept
-
-
 @njit("int64(uint64[::1], int32[::1], int64, int64, int64[::1])")
 def _sum_of_greatest(slots: Hashes, counts: NDArray[np.int32], size: int, top: int, histogram: Positions) -> int:
     """Sum of the `top` greatest counts of a table. `histogram` is room for small counts; great ones, of which there are few, are
@@ -183,7 +126,7 @@ def character_repetition(data: Bytes, offsets: Positions, n: int) -> NDArray[np.
     result = np.zeros(documents, dtype=np.float64)
     longest = longest_document(offsets)
     hashes, window = np.empty(longest + 1, dtype=np.uint64), np.empty(n, dtype=np.uint64)
-    seen, again = np.empty(longest // 4 + 2, dtype=np.uint64), np.empty(longest // 4 + 2, dtype=np.uint64)
+    seen, again = np.empty(filter_size(longest), dtype=np.uint64), np.empty(filter_size(longest), dtype=np.uint64)
     slots, counts = np.empty(16, dtype=np.uint64), np.empty(16, dtype=np.int32)
     histogram = np.empty(256, dtype=np.int64)
     for document in range(documents):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gristmill.stages.character_classes import SPECIAL
+from gristmill.stages.counting_kernels import MIXER, ONE, SHIFT, count_key, filter_size, keep_candidates, mix, table_size
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.roots_kernels import BASE, MIXER, ONE, SHIFT, count_key, keep_candidates, mix, table_size
+from gristmill.stages.roots_kernels import BASE
 from gristmill.stages.text_kernels import code_point_at, code_point_start_before, int64
 from gristmill.stages.word_kernels import longest_document, split_words
 
@@ -144,7 +145,7 @@ def word_repetition(hashes: Hashes, spans: Positions, n: int) -> NDArray[np.int6
     slots, counts = np.empty(16, dtype=np.uint64), np.empty(16, dtype=np.int32)
     longest = longest_document(spans)
     keys = np.empty(longest + 1, dtype=np.uint64)
-    seen, again = np.empty(longest // 4 + 2, dtype=np.uint64), np.empty(longest // 4 + 2, dtype=np.uint64)
+    seen, again = np.empty(filter_size(longest), dtype=np.uint64), np.empty(filter_size(longest), dtype=np.uint64)
     for document in range(documents):
         begin, end = spans[document], spans[document + 1]
         grams = max(end - begin - n + 1, 0)
