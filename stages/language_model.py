@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gristmill.stages.fasttext_file import check_file
 from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.stage import StageUnavailable
 
@@ -153,12 +154,10 @@ def _load(path: str) -> Any:
             f"the stage language needs the library fasttext ({error}); install it with: pip install fasttext"
         ) from error
     try:
-        model = fasttext.load_model(path)
-        # of word vectors, which have no labels, it says so only when it is asked
-        model.f.predict("a\n", 1, 0.0, "strict")
-    except (ValueError, RuntimeError, MemoryError) as error:
+        check_file(path)
+        return fasttext.load_model(path)
+    except (ValueError, RuntimeError, MemoryError, OSError) as error:
         raise StageUnavailable(f"{path}: no fastText model that tells languages ({error})") from error
-    return model
 
 
 def labels_of(model: str) -> list[str]:

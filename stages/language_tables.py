@@ -95,4 +95,5 @@ def numbers_of(languages: pa.ChunkedArray | pa.Array) -> np.ndarray:
         languages = languages.combine_chunks()
     encoded = languages.dictionary_encode()
     numbers = np.array([*(language_number(code) for code in encoded.dictionary.to_pylist()), np.nan], dtype=np.float64)
-    return numbers[encoded.indices.fill_null(len(numbers) - 1).to_numpy(zero_copy_only=False)]
+    found: np.ndarray = numbers[encoded.indices.fill_null(len(numbers) - 1).to_numpy(zero_copy_only=False)]
+    return found

@@ -125,8 +125,9 @@ def test_all_mistakes_of_a_file_are_told_at_once_each_with_its_line(tmp_path):
         "recipe.yaml:5: sources.web.read.format: is 'wark'; should be 'warc', 'wet', 'jsonl', 'parquet' or 'text'",
         f"recipe.yaml:7: sources.web.stages[0]: unknown stage url_filtr; stages are {', '.join(STAGES)}, "
         "or module:Class of your own",
-        "recipe.yaml:8: sources.web.stages[1].bund: unknown key; language takes bound, name, checkpoint, evaluate, keep, model, "
-        "max_characters",
+        "recipe.yaml:8: sources.web.stages[1].bund: unknown key; language takes bound, name, checkpoint, evaluate, per_language, "
+        "keep, model, max_characters, by, top_k, min_script_share, lines, line_score, min_line_share, min_own_lines, "
+        "max_line_languages, multilingual",
         "recipe.yaml:8: sources.web.stages[1].keep.en: is 1.5; should be less than or equal to 1",
         "recipe.yaml:9: sources.web.stages[2].max_characters: is 'lots'; should be a valid integer, unable to parse string as an "
         "integer",

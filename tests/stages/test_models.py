@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import subprocess
 import urllib.error
 import zipfile
@@ -11,6 +12,7 @@ import pytest
 from gristmill.stages import models
 from gristmill.stages.stage import StageUnavailable
 
+shipped = models.list_models()
 CONTENT = b"a model"
 MODEL = models.Model(
     name="small",
@@ -125,3 +127,38 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, publisher, package_in
 def test_an_unknown_model_lists_the_known_ones():
     with pytest.raises(StageUnavailable, match="large: no such model; there is small"):
         models.fetch("large")
+
+
+def test_a_model_has_its_other_name_and_none_that_another_has(cache, publisher, monkeypatch):
+    monkeypatch.setattr(models, "_CATALOGUE", (replace(MODEL, also="small.ftz"),))
+    assert models.fetch("small.ftz", lambda line: None) == models.locate("small") == cache / "small.bin"
+
+
+def test_a_model_whose_size_is_not_known_is_checked_by_its_sha256(cache, publisher, monkeypatch):
+    monkeypatch.setattr(models, "_CATALOGUE", (replace(MODEL, bytes=None, wheel=None),))
+    publisher["content"] = b"another model"
+    with pytest.raises(StageUnavailable, match=r"got another file than expected \(13 bytes"):
+        models.fetch("small", lambda line: None)
+    publisher["content"] = CONTENT
+    assert models.fetch("small", lambda line: None).read_bytes() == CONTENT
+
+
+def test_a_model_that_changes_after_it_was_checked_is_noticed(cache, publisher):
+    models.fetch("small", lambda line: None)
+    assert models.locate("small").is_file()
+    (cache / "small.bin").write_bytes(b"a modem")
+    os.utime(cache / "small.bin", ns=(1, 1))
+    with pytest.raises(StageUnavailable, match="not the file"):
+        models.locate("small")
+
+
+def test_each_shipped_name_is_one_models_and_each_model_says_what_must_be_known():
+    catalogue = shipped
+    names = [name for model in catalogue for name in model.names]
+    assert len(set(names)) == len(names)
+    assert {"lid.176", "lid.176.ftz", "lid.176.bin", "glotlid"} <= set(names)
+    assert len({model.file for model in catalogue}) == len(catalogue)
+    for model in catalogue:
+        assert len(bytes.fromhex(model.sha256)) == 32
+        assert model.address.startswith("https://")
+        assert model.licence
