@@ -40,6 +40,18 @@ class _Lent:
         self.__array_interface__ = {"version": 3, "shape": (items,), "typestr": typestr, "data": (buffer.address, False)}
 
 
+def _text_of_any_bytes(array: pa.Array) -> pa.Array:
+    """The same array, or where it holds bytes that are no UTF-8 one with U+FFFD for them; kernels trust that text is UTF-8."""
+    try:
+        array.validate(full=True)  # some 3 GB/s
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise ValueError(f"column text is broken: {error}") from error
+        texts = [row.decode("utf-8", "replace") for row in array.cast(pa.large_binary()).to_pylist()]
+        return pa.array(texts, pa.large_string())
+    return array
+
+
 class TextFeatures:
     """The texts of a batch as UTF-8 bytes, and what has been found out about them."""
 
@@ -47,7 +59,7 @@ class TextFeatures:
         """Take the texts, without a copy where they lie in one Arrow array.
 
         Args:
-            text: large_string (or string) without nulls.
+            text: large_string (or string) without nulls. Where its bytes are no UTF-8, U+FFFD stands for them.
 
         Raises:
             ValueError: there are nulls.
@@ -56,7 +68,7 @@ class TextFeatures:
             raise ValueError(f"column text has {text.null_count} nulls; a document without text has the empty string")
         if isinstance(text, pa.ChunkedArray):
             text = text.chunk(0) if text.num_chunks == 1 else text.combine_chunks()
-        array = text.cast(pa.large_string())
+        array = _text_of_any_bytes(text.cast(pa.large_string()))
         _, offsets, data = array.buffers()
         positions = (
             np.asarray(_Lent(offsets, "<i8"))[array.offset : array.offset + len(array) + 1]

@@ -11,7 +11,7 @@ repeated.
 For valid texts: every signal is finite and, for short texts, what its plain definition says; every filter has a verdict with
 finite values; every editor leaves valid text, a reason for each text that it empties, and cuts within the text that say what
 stood there; what editors of lines leave and what they cut make up the text again, but for white space. For other bytes: a batch
-of them is refused, and signals on the bare bytes are finite.
+of them is refused, and signals of the bare bytes are those of the text with U+FFFD in place of what is broken.
 
 With NUMBA_BOUNDSCHECK=1 (and another XDG_CACHE_HOME, since compiled kernels are kept) every kernel checks its indices too.
 Exit status 1 and the input in hexadecimal at the first failure.
@@ -134,7 +134,7 @@ def stages() -> dict[str, Filter | Editor]:
             continue
         flavour = found.model_fields.get("flavour")
         for choice in getattr(flavour.annotation, "__args__", (None,)) if flavour else (None,):
-            made[f"{name} {choice}" if choice else name] = found() if choice is None else found(flavour=choice)
+            made[f"{name} {choice}" if choice else name] = found.model_validate({} if choice is None else {"flavour": choice})
     return made
 
 
@@ -229,7 +229,9 @@ def check_bytes(rows: list[bytes]) -> None:
             pass
         else:
             raise AssertionError("a batch takes bytes that are no UTF-8")
-    check_signals(TextFeatures(broken))
+    values = check_signals(TextFeatures(broken))
+    text = column([row.decode("utf-8", "replace").encode() for row in rows])
+    assert values == check_signals(TextFeatures(text)), "signals are not those of the text with U+FFFD for broken bytes"
 
 
 def smallest(check: Callable[[list[bytes]], None], rows: list[bytes]) -> tuple[list[bytes], str]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,29 @@ def test_the_texts_are_those_of_the_column(column):
     assert words(features) == ["a", "b", "é"]
     assert features.words("whitespace").offsets.tolist() == [0, 2, 2, 3]
     assert features.character_counts.tolist() == [3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (b"a \xff b", "a \ufffd b"),
+        (b"\xf4\x90\x80\x80", "\ufffd" * 4),  # beyond the last code point, and beyond the tables
+        (b"\xed\xa0\x80", "\ufffd" * 3),  # half of a surrogate pair
+        (b"caf\xc3", "caf\ufffd"),  # cut short at the end of the buffer
+    ],
+)
+def test_bytes_that_are_no_utf8_are_the_replacement_character(row, text):
+    offsets = pa.py_buffer(np.array([0, 1, 1 + len(row)], np.int64))
+    column = pa.Array.from_buffers(pa.large_string(), 2, [None, offsets, pa.py_buffer(b"x" + row)])
+    features = TextFeatures(column)
+    assert [features.data[a:b].tobytes().decode() for a, b in pairwise(features.offsets)] == ["x", text]
+    assert TextFeatures(column.slice(1)).character_counts.tolist() == [len(text)]
+
+
+def test_offsets_that_go_back_are_refused():
+    offsets = pa.py_buffer(np.array([0, 3, 1], np.int64))
+    with pytest.raises(ValueError, match="column text is broken"):
+        TextFeatures(pa.Array.from_buffers(pa.large_string(), 2, [None, offsets, pa.py_buffer(b"abc")]))
 
 
 @pytest.mark.parametrize("column", [pa.chunked_array([], pa.large_string()), pa.array([], pa.large_string())])
