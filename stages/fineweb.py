@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import SIGNAL_CODE, Fraction
-from gristmill.stages.word_choice import Words, with_words
+from gristmill.stages.word_choice import Words, settings_of, with_words
 
 
 class FineWeb(Filter):
@@ -85,13 +85,13 @@ class FineWeb(Filter):
         from gristmill.stages.segmentation import require
         from gristmill.stages.signals import fineweb  # noqa: F401
 
-        require(self.words)
+        require(*settings_of(self, "words"))
 
     def library_names(self) -> tuple[str, ...]:
         """What finds the words."""
         from gristmill.stages.segmentation import libraries
 
-        return (*self.libraries, *libraries(self.words))
+        return (*self.libraries, *libraries(*settings_of(self, "words")))
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""

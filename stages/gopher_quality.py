@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from gristmill.stages.filter import Filter, Rule
-from gristmill.stages.word_choice import Words, with_words
+from gristmill.stages.word_choice import Words, settings_of, with_words
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gristmill.stages.documents import Batch
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -96,11 +101,22 @@ class GopherQuality(Filter):
     min_stop_words: NonNegativeInt | None = 2
     """Fewest of the words the, be, to, of, and, that, have, with (`paper`, `datatrove`: different ones)."""
 
+    stop_words: str | None = None
+    """Other stop words: the code of a language (`de`; lists of stopwords-iso, which is in the extra `words`, or else of jusText),
+    `document` for the language of each document (one without a list passes), or a file, one word a line. They count in any case.
+    Languages without spaces need `words`, too."""
+
     def rules(self) -> Iterator[Rule]:
         """The rules in the order of the paper, which is that of all the flavours."""
 
         def switches(signal: str) -> dict[str, Any]:
             found = _SWITCHES[self.flavour].get(signal, {})
+            if signal == "stop_word_count" and self.stop_words is not None:
+                found = {
+                    "words": found.get("words", "whitespace"),
+                    "distinct": found.get("distinct", False),
+                    "listed": self.stop_words,
+                }
             return dict(found) if signal not in _WORDS_OF else with_words(found, _WORDS_OF[signal], self.words)
 
         def at_most(name: str, signal: str, bound: float | None) -> Rule:
@@ -144,25 +160,52 @@ class GopherQuality(Filter):
 
     @model_validator(mode="after")
     def _words_can_be_chosen(self) -> Self:
-        if self.flavour == "rpv2" and self.words is not None:
-            raise ValueError("words: flavour rpv2 has words of its own; leave words out, or take another flavour")
+        for name in ("words", "stop_words"):
+            if self.flavour == "rpv2" and getattr(self, name) is not None:
+                raise ValueError(f"{name}: flavour rpv2 has words of its own; leave {name} out, or take another flavour")
         return self
 
-    def set_up(self) -> None:
-        """See that the words can be found.
+    def measure(self, batch: Batch) -> dict[str, np.ndarray]:
+        """The signals of the catalogue; stop words by the list of each document's language where the setting says so."""
+        values = {}
+        for rule in self.active_rules():
+            if rule.switches.get("listed") == "document":
+                from gristmill.stages.stop_words import counts_by_language
+
+                languages = batch.table["language"].to_pylist()
+                words, distinct = rule.switches["words"], rule.switches["distinct"]
+                values[rule.signal] = counts_by_language(batch.features, languages, words, distinct)
+            else:
+                values[rule.signal] = batch.signal(rule.signal, rule.switch_items)
+        return values
+
+    def files(self) -> list[str]:
+        """The list of stop words.
 
         Raises:
-            StageUnavailable: they need a library that is not there.
+            StageUnavailable: it cannot be read, or there is none for the language.
+        """
+        from gristmill.stages.stop_words import check
+
+        return [file for setting in dict.fromkeys(settings_of(self, "stop_words")) for file in check(setting)]
+
+    def set_up(self) -> None:
+        """See that the words can be found, and the lists read.
+
+        Raises:
+            StageUnavailable: they need a library that is not there, or a list cannot be read.
         """
         from gristmill.stages.segmentation import require
 
-        require(self.words)
+        require(*settings_of(self, "words"))
+        self.files()
 
     def library_names(self) -> tuple[str, ...]:
-        """What finds the words."""
+        """What finds the words, and what carries lists of stop words."""
         from gristmill.stages.segmentation import libraries
 
-        return (*self.libraries, *libraries(self.words))
+        lists = ("justext", "stopwordsiso") if any(settings_of(self, "stop_words")) else ()
+        return (*self.libraries, *lists, *libraries(*settings_of(self, "words")))
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import RPV2_CODE, SIGNAL_CODE, Flavour, Fraction
-from gristmill.stages.word_choice import Words, with_words
+from gristmill.stages.word_choice import Words, settings_of, with_words
 
 # What each implementation does (switches that are not named are DCLM's, the signals' own defaults).
 # [code: dclm filters/content_filters.py; datatrove filters/gopher_repetition_filter.py at HEAD and v0.2.0;
@@ -149,13 +149,13 @@ class GopherRepetition(Filter):
         """
         from gristmill.stages.segmentation import require
 
-        require(self.words)
+        require(*settings_of(self, "words"))
 
     def library_names(self) -> tuple[str, ...]:
         """What finds the words."""
         from gristmill.stages.segmentation import libraries
 
-        return (*self.libraries, *libraries(self.words))
+        return (*self.libraries, *libraries(*settings_of(self, "words")))
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""

@@ -9,6 +9,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_valida
 
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import SIGNAL_CODE, Fraction
+from gristmill.stages.list_settings import WithLists
+from gristmill.stages.word_choice import settings_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +58,7 @@ THRESHOLDS: dict[str, Thresholds] = {
 """Thresholds by language code; every other language has `DEFAULT`."""
 
 
-class Roots(Filter):
+class Roots(WithLists, Filter):
     """Drop documents of a language by ROOTS's rules on repetition, special characters, stop words and flagged words.
 
     Settings that are not given are those of ROOTS for the language; the values shown are those for English. ROOTS chose its
@@ -65,6 +67,7 @@ class Roots(Filter):
     """
 
     kind: ClassVar[str] = "roots"
+    list_settings: ClassVar[tuple[str, ...]] = ("stop_words", "flagged_words")
     libraries: ClassVar[tuple[str, ...]] = ("justext",)
 
     language: str = "en"
@@ -108,7 +111,7 @@ class Roots(Filter):
     """Least share of words that are stop words; off for a language that has no list."""
 
     flagged_words: str | None = None
-    """File of flagged words, one a line; without it there is no rule on them."""
+    """File of flagged words, one a line, or a fetched list, `ldnoobw:en`; without it there is no rule on them."""
 
     max_flagged_words: Fraction | None = 0.01
     """Greatest share of words that are flagged."""
@@ -179,13 +182,13 @@ class Roots(Filter):
         from gristmill.stages.segmentation import require
 
         self.files()
-        require(self.words)
+        require(*settings_of(self, "words"))
 
     def library_names(self) -> tuple[str, ...]:
         """What finds the words, beside the lists of stop words."""
         from gristmill.stages.segmentation import libraries
 
-        return (*self.libraries, *libraries(self.words))
+        return (*self.libraries, *libraries(*settings_of(self, "words")))
 
     def files(self) -> list[str]:
         """The lists of the settings.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from gristmill.stages.filter import Filter
 
 Words = Literal["uax29", "segmented", "segmented_by_rules"]
 """Unicode's words; the same with words of scripts without spaces found by a dictionary (needs the extra `words`), or by rules on
@@ -28,3 +31,8 @@ def with_words(switches: Mapping[str, Any], usual: str, words: Words | None) -> 
         return dict(switches)
     has_marks = switches.get("words", usual) in _WITH_PUNCTUATION
     return {**switches, "words": words if has_marks else f"{words}_alphanumeric"}
+
+
+def settings_of(stage: Filter, name: str) -> list[Any]:
+    """The values that a filter's setting has, by itself and for languages with settings of their own."""
+    return [getattr(one, name) for one in (stage, *stage.variants().values())]

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from gristmill.stages.file_cache import cached_by_files
+from gristmill.stages.lists import path_of
 from gristmill.stages.stage import StageUnavailable
 
 JUSTEXT_NAMES: dict[str, str] = {
@@ -26,6 +27,43 @@ JUSTEXT_NAMES: dict[str, str] = {
 }  # fmt: skip
 """Language code -> name of jusText's list of its stop words."""
 
+_STOPWORDS_ISO = (
+    "af ar bg bn br ca cs da de el en eo es et eu fa fi fr ga gl gu ha he hi hr hu hy id it ja ko ku la lt lv mr ms nl no pl pt ro "
+    "ru sk sl so st sv sw th tl tr uk ur vi yo zh zu"
+)
+STOPWORDS_ISO = tuple(_STOPWORDS_ISO.split())
+"""Codes of the languages that stopwords-iso has a list for (the extra `words`)."""
+_ENGLISH_IN_OTHERS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
+
+
+def is_file(name: str) -> bool:
+    """Whether the name of a list is that of a file, and not the code of a language."""
+    return "/" in name or "." in name
+
+
+@cache
+def stop_words_of(language: str) -> frozenset[str]:
+    """Stop words of a language, from stopwords-iso, or from jusText's lists for what that has not.
+
+    Not jusText's first: its lists are the frequent words of web pages, thousands for some languages, and nearly all hold the, of
+    and and, by which an English page would pass for any language. Gopher's eight English words are taken out of them here.
+
+    Raises:
+        StageUnavailable: there is no list for the language, or its library is not there.
+    """
+    if language not in STOPWORDS_ISO:
+        if language in JUSTEXT_NAMES:
+            return frozenset(word for word in stop_words(language) if word.lower() not in _ENGLISH_IN_OTHERS)
+        there = ", ".join(sorted({*JUSTEXT_NAMES, *STOPWORDS_ISO}))
+        raise StageUnavailable(f"stop_words: no list for {language}; give a file, or one of: {there}")
+    try:
+        import stopwordsiso
+    except ImportError as error:
+        raise StageUnavailable(
+            f"stop_words: the list for {language} needs the library stopwordsiso: pip install 'gristmill[words]', or give a file"
+        ) from error
+    return frozenset(stopwordsiso.stopwords(language))
+
 
 @cache
 def stop_words(language: str) -> frozenset[str]:
@@ -38,13 +76,13 @@ def stop_words(language: str) -> frozenset[str]:
 
 @cached_by_files
 def words_in_file(path: str) -> frozenset[str]:
-    """Words of a file, one a line, UTF-8, plain or gzip.
+    """Words of a file, one a line, UTF-8, plain or gzip; or of a fetched list, `ldnoobw:en`.
 
     Raises:
-        StageUnavailable: the file cannot be read.
+        StageUnavailable: the file cannot be read, or the list has not been fetched.
     """
     try:
-        content = Path(path).read_bytes()
+        content = Path(path_of(path)).read_bytes()
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StageUnavailable(f"{path}: cannot be read as a list of words, one a line, UTF-8 or gzip of it: {error}") from error
@@ -52,7 +90,7 @@ def words_in_file(path: str) -> frozenset[str]:
 
 
 def readable(*paths: str | None) -> list[str]:
-    """Those of the paths that are given, each read once to see that it can be.
+    """The files of those of the paths or names that are given, each read once to see that it can be.
 
     Raises:
         StageUnavailable: one cannot be read.
@@ -60,4 +98,4 @@ def readable(*paths: str | None) -> list[str]:
     given = [path for path in paths if path]
     for path in given:
         words_in_file(path)
-    return given
+    return [path_of(path) for path in given]

@@ -45,12 +45,17 @@ def _stripped(word: str) -> str:
     return word
 
 
+def bare_word(word: str) -> str:
+    """The word in lower case, without special characters at its ends; empty if it has no others."""
+    return _stripped(_lowered(word))
+
+
 def roots_words_plainly(text: str, words: str) -> list[str]:
     """Lower-cased words without special characters at their ends."""
     return [stripped for word in split_words_plainly(text, words) if (stripped := _stripped(_lowered(word)))]
 
 
-def _hashed_words(features: TextFeatures, words: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def hashed_words(features: TextFeatures, words: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Hashes of the words of all documents, and where those of each begin."""
     number, lower, classes = SPLITTERS[words].number, tables().lower, character_classes()
 
@@ -74,7 +79,7 @@ def _hashed_words(features: TextFeatures, words: str) -> tuple[NDArray[np.uint64
 
 def _word_repetition(features: TextFeatures, words: str, n: int) -> NDArray[np.int64]:
     return features.kept(
-        ("roots_word_repetition", words, n), lambda: word_kernels.word_repetition(*_hashed_words(features, words), n)
+        ("roots_word_repetition", words, n), lambda: word_kernels.word_repetition(*hashed_words(features, words), n)
     )
 
 
@@ -160,7 +165,7 @@ def _list_table(language: str, path: str) -> NDArray[np.uint64]:
 def _listed_fraction(features: TextFeatures, words: str, pairs: Pairs, slots: NDArray[np.uint64]) -> NDArray[np.float64]:
     if not slots.any():
         return np.zeros(len(features))
-    hashes, spans = _hashed_words(features, words)
+    hashes, spans = hashed_words(features, words)
     found = word_kernels.listed_word_counts(hashes, spans, slots)
     if pairs != "none":
         joint = ord(" ") if pairs == "spaced" else -1

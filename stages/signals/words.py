@@ -122,7 +122,7 @@ def words_with_a_letter_fraction_plainly(text: str, words: str = "whitespace") -
 
 @signal(unit="words", source=GOPHER)
 def stop_word_count(
-    features: TextFeatures, words: str = "whitespace", distinct: bool = False, any_case: bool = True
+    features: TextFeatures, words: str = "whitespace", distinct: bool = False, any_case: bool = True, listed: str = ""
 ) -> NDArray[np.float64]:
     """How often the, be, to, of, and, that, have, with occur.
 
@@ -131,7 +131,13 @@ def stop_word_count(
         words: a splitter of `gristmill.stages.words`.
         distinct: count how many of the eight occur at all.
         any_case: The is the, too.
+        listed: the words of another list, in any case and without punctuation at their ends: the code of a language, or a file;
+            see `gristmill.stages.stop_words`.
     """
+    if listed:
+        from gristmill.stages.stop_words import counts
+
+        return counts(features, listed, words, distinct)
     if distinct:
         column = kernels.DISTINCT_STOP_WORDS_ANY_CASE if any_case else kernels.DISTINCT_STOP_WORDS
     else:
@@ -139,8 +145,14 @@ def stop_word_count(
     return features.word_statistics(words)[:, column].astype(np.float64)
 
 
-def stop_word_count_plainly(text: str, words: str = "whitespace", distinct: bool = False, any_case: bool = True) -> float:
+def stop_word_count_plainly(
+    text: str, words: str = "whitespace", distinct: bool = False, any_case: bool = True, listed: str = ""
+) -> float:
     """What `stop_word_count` computes, one text at a time."""
+    if listed:
+        from gristmill.stages.stop_words import counts_plainly
+
+        return counts_plainly(text, listed, words, distinct)
     found = [word.lower() if any_case else word for word in split_words_plainly(text, words)]
     stops = [word for word in found if word in STOP_WORDS]
     return float(len(set(stops)) if distinct else len(stops))
