@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gristmill.pipeline import cluster_tasks, dedup_tasks
+from gristmill.pipeline import cluster_tasks, dedup_index_tasks, dedup_tasks
 from gristmill.pipeline.code_hash import code_hash
-from gristmill.pipeline.exchange import BATCH_ROWS, range_count, received, sent_identity
+from gristmill.pipeline.dedup_index import Extension, Index, IndexPack, extension, ranges_for
+from gristmill.pipeline.exchange import BATCH_ROWS, Sent, range_count, received, sent_identity
 from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.ledger import LedgerText
 from gristmill.pipeline.parts import Pack
@@ -15,6 +16,7 @@ from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.steps import Manifest, Task, step_key
 from gristmill.stages.deduplicator import Deduplicator
 
+MODULES = (dedup_tasks, cluster_tasks, dedup_index_tasks)
 EMITTED_ROW_BYTES = 40
 LEAST_BATCH_ROWS = 256
 """Fewest emitted rows in a record batch: smaller ones cost more to open than to read."""
@@ -37,6 +39,7 @@ class Deduplication:
         range_bytes: int,
         ledger_text: LedgerText,
         cluster_bytes: int = 10**9,
+        against: Index | None = None,
     ) -> None:
         """Prepare.
 
@@ -48,23 +51,35 @@ class Deduplication:
             ledger_text: which removed texts are kept.
             cluster_bytes: memory that one task may use to join pairs to clusters; where they need more, pairs are exchanged in
                 rounds instead, with the same outcome.
+            against: documents of earlier runs, in packs whose numbers come before those of `packs`.
         """
-        self.runner, self.stage, self.packs = runner, stage, list(packs)
+        self.runner, self.stage, self.own = runner, stage, list(packs)
+        self.packs: dict[int, Pack | IndexPack] = {pack.number: pack for pack in packs}
+        self.against = against or Index(runner.work)
+        self.first_pack = len(self.against.packs)
         self.ledger_text, self.range_bytes, self.cluster_bytes = ledger_text, range_bytes, cluster_bytes
         self._base = {
             "stage": stage_identity(stage),
-            "code": code_hash("gristmill.pipeline.dedup_tasks", "gristmill.pipeline.cluster_tasks"),
+            "code": code_hash(*(module.__name__ for module in MODULES)),
             "platform": platform_identity(),
+            "against": self.against.identity(),
         }
         rows = sum(pack.kept for pack in packs) * -(-stage.rows_per_document // stage.waves)
-        self.ranges = range_count(rows * EMITTED_ROW_BYTES, range_bytes)
+        indexed = against if stage.index or stage.against else None
+        self.ranges = ranges_for(indexed, range_count(rows * EMITTED_ROW_BYTES, range_bytes))
         # a resolving task holds one batch of each pack, even where all rows share a key and meet in one range
-        self.batch_rows = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (EMITTED_ROW_BYTES * max(1, len(packs)))))
+        files = max(1, len(packs) + self.first_pack)
+        self.batch_rows = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (EMITTED_ROW_BYTES * files)))
+        self._emitted: dict[int, list[dict[str, Any]]] = {pack.number: [] for pack in packs}
+        self._brought: list[Manifest] = []
+        self.bridged: list[Manifest] = []
+        """Published lists of the documents of the index that clusters of this run would have removed."""
         self.clusters: dict[int, int] = {}
         """Size of a cluster -> how many there are, once `run` has found them; not for `direct` stages, which have none."""
 
     def run(self) -> dict[int, Manifest]:
         """Manifests of the removing tasks by pack number; packs that lose nothing have none."""
+        self._bring()
         decided = self._resolve()
         direct = self.stage.direct and not self.stage.one_key
         if not self.stage.one_key and not direct:
@@ -79,40 +94,68 @@ class Deduplication:
             for size, number in manifest.get("clusters", {}).items():
                 self.clusters[int(size)] = self.clusters.get(int(size), 0) + number
         text = self.ledger_text
-        removed = self._measure(
-            dedup_tasks.remove, ["remove", text.mode, text.per_rule, text.seed], offered.values(), ledger_text=text
-        )
+        how = ["remove", text.mode, text.per_rule, text.seed]
+        removed = self._measure(dedup_tasks.remove, how, offered.values(), first=self.first_pack, ledger_text=text)
+        for number, sent in received(offered.values()).items():
+            if number < self.first_pack:
+                self.bridged += self._bridge(number, sent)
         return {number: manifest | {"rule": self.stage.rule} for number, manifest in removed.items() if manifest["removals"]}
 
-    def _tasks(self, step: str, work: Iterable[tuple[Any, dict[str, Any], Pack | None]]) -> list[Manifest]:
+    def extension(self, index: Index, run: str) -> Extension:
+        """What this run adds to an index; after `run`."""
+        work = [(pack.identity(), {"stage": self.stage, "pack": pack}, pack) for pack in self.own]
+        held = [manifest["held"] for manifest in self._tasks("index_pack", work)]
+        packs = [
+            (pack.number, pack.span, pack.kept, entry, self._emitted[pack.number])
+            for pack, entry in zip(self.own, held, strict=True)
+        ]
+        return extension(index, self.stage, run, self.ranges, packs)
+
+    def _bring(self) -> None:
+        """Let the packs of the index stand before those of this run."""
+        known = self.against.packs
+        work = [(pack["held"]["sha256"], {"index": self.against.storage, "pack": pack}, None) for pack in known]
+        self._brought = self._tasks("bring_pack", work)
+        for pack, manifest in zip(known, self._brought, strict=True):
+            self.packs[pack["number"]] = IndexPack(pack["number"], pack["span"], pack["documents"], manifest["held"]["file"])
+
+    def _bridge(self, number: int, sent: list[Sent]) -> list[Manifest]:
+        pack = self.packs[number]
+        name = f"against/{self.stage.label}-{number:07d}.parquet"
+        arguments = {"stage": self.stage, "pack": pack, "sent": sent, "name": name}
+        return self._tasks("list_bridged", [([pack.identity(), sent_identity(sent), name], arguments, None)])
+
+    def _tasks(self, step: str, work: Iterable[tuple[Any, dict[str, Any], Pack | IndexPack | None]]) -> list[Manifest]:
         """Run the function `step` of the tasks for each of (what decides its result, arguments, pack)."""
         tasks = [
             Task(
                 step_key(step, decides=decides, **self._base),
-                getattr(dedup_tasks, step, None) or getattr(cluster_tasks, step),
+                next(getattr(module, step) for module in MODULES if hasattr(module, step)),
                 arguments,
                 f"{self.stage.label}: {step}" + (f", pack {pack.number}" if pack else ""),
                 pack.kept if pack else None,
             )
             for decides, arguments, pack in work
         ]
-        return self.runner.run(f"{self.stage.label}: {step}", tasks)
+        return self.runner.run(f"{self.stage.label}: {step.replace('_', ' ')}", tasks)
 
     def _resolve(self) -> list[Manifest]:
         """Bring equal keys together; pairs of documents come out."""
         if self.stage.waves == 1:
-            return self._resolved(self._emit(0))
+            return self._resolved(self._emit(0), 0)
         return [self._wave(number) for number in range(self.stage.waves)]
 
     def _wave(self, number: int) -> Manifest:
         """One of several waves: once its pairs are there, its emitted rows are dropped."""
         store = self.runner.store
-        identity = [[*pack.identity()] for pack in self.packs]
+        identity = [[*pack.identity()] for pack in self.packs.values()]
         key = step_key("wave", number=number, ranges=self.ranges, packs=identity, **self._base)
         held = store.get(key)
-        if held is None:
+        if held is None or self.stage.index:  # an index takes the rows, so they stay
             emitted = self._emit(number)
-            resolved = self._resolved(emitted)
+            resolved = self._resolved(emitted, number)
+            if self.stage.index:
+                return {"sent": [entry for manifest in resolved for entry in manifest["sent"]]}
             files = [entry for manifest in resolved for entry in manifest["files"]]
             held = {"files": files, "sent": files}
             store.put(key, held)
@@ -123,21 +166,34 @@ class Deduplication:
 
     def _emit(self, wave: int) -> list[Manifest]:
         how = {"wave": wave, "ranges": self.ranges, "batch_rows": self.batch_rows}
-        return self._tasks(
-            "emit",
-            [([*pack.identity(), how], {"stage": self.stage, "pack": pack} | how, pack) for pack in self.packs],
+        emitted = self._tasks(
+            "emit", [([*pack.identity(), how], {"stage": self.stage, "pack": pack} | how, pack) for pack in self.own]
         )
+        for pack, manifest in zip(self.own, emitted, strict=True):
+            self._emitted[pack.number] += [entry | {"wave": wave} for entry in manifest["sent"]]
+        return emitted
 
-    def _resolved(self, emitted: list[Manifest]) -> list[Manifest]:
-        chain = self.stage.direct or (self.stage.least_similarity is not None and not self.stage.one_key)
+    def _resolved(self, emitted: list[Manifest], wave: int) -> list[Manifest]:
+        brought = [{"sent": [entry for entry in manifest["sent"] if entry["wave"] == wave]} for manifest in self._brought]
+        more = {"chain": self._chain, "first_pack": self.first_pack}
         return self._tasks(
             "resolve",
-            [([sent_identity(sent), chain], {"sent": sent, "chain": chain}, None) for sent in received(emitted).values()],
+            [
+                ([sent_identity(sent), *more.values()], {"sent": sent} | more, None)
+                for sent in received([*brought, *emitted]).values()
+            ],
         )
 
-    def _measure(self, function: Any, step: Any, manifests: Iterable[Manifest], **more: Any) -> dict[int, Manifest]:
-        """Run a task for each pack that rows were sent to; `step` tells the uses of one function apart."""
-        by_pack = received(manifests)
+    @property
+    def _chain(self) -> bool:
+        """Whether each row also meets the row before it."""
+        return not self.stage.one_key and (self.stage.direct or self.stage.least_similarity is not None)
+
+    def _measure(
+        self, function: Any, step: Any, manifests: Iterable[Manifest], first: int = 0, **more: Any
+    ) -> dict[int, Manifest]:
+        """Run a task for each pack from `first` on that rows were sent to; `step` tells the uses of one function apart."""
+        by_pack = {number: sent for number, sent in received(manifests).items() if number >= first}
         done = self._tasks(
             function.__name__,
             [

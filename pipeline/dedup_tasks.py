@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.pipeline.counts import text_bytes, whitespace_words
+from gristmill.pipeline.dedup_index import IndexPack
+from gristmill.pipeline.dedup_index_tasks import held_documents
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, sent_files, sort_order, write_exchange
 from gristmill.pipeline.ledger import LedgerText, removal_rows
 from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, take_rows
@@ -63,14 +65,15 @@ def _pairs(a: np.ndarray, b: np.ndarray, a_rank: np.ndarray, b_rank: np.ndarray)
     return pa.table([a, b, a_rank, b_rank], schema=PAIRS)
 
 
-def resolve(work: Storage, prefix: str, *, sent: list[Sent], chain: bool) -> Manifest:
+def resolve(work: Storage, prefix: str, *, sent: list[Sent], chain: bool, first_pack: int) -> Manifest:
     """Stream over the rows of a key range: rows of one key become pairs with the first of them (a star).
 
     The state is a few numbers however many rows share a key. With `chain` each row also meets the row before it, so
     that a group whose first member is unlike the others does not hide that those are alike. Pairs are written with
-    the first row as `a`.
+    the first row as `a`. Packs before `first_pack` are those of an index: their documents have been judged.
     """
     found = pair_files(work, prefix)
+    own = np.uint64(first_pack) << _SHIFT
     key = check = None
     first = previous = (np.uint64(0), 0)
     for table in merged(work, sent, EMITTED):
@@ -83,7 +86,7 @@ def resolve(work: Storage, prefix: str, *, sent: list[Sent], chain: bool) -> Man
         carried = head < 0
         head_address = np.where(carried, first[0], addresses[head])
         head_rank = np.where(carried, first[1], rank[head])
-        others = ~starts
+        others = ~starts & (addresses >= own)
         # a document whose keys repeat (equal bands) never pairs with itself
         star = others & (head_address != addresses)
         found.add(_pairs(head_address[star], addresses[star], head_rank[star], rank[star]))
@@ -118,7 +121,9 @@ def _unique_pairs(work: Storage, sent: list[Sent]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def offer(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: list[Sent], decided: bool) -> Manifest:
+def offer(
+    work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack | IndexPack, sent: list[Sent], decided: bool
+) -> Manifest:
     """Send what is needed of each `a` of this pack (its id and sketch) to the packs of the `b` that it is paired with.
 
     One document can be the `a` of any number of pairs, so they go out in files of bounded size. Where the pairs are `decided`,
@@ -127,7 +132,7 @@ def offer(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: 
     stage.set_up()
     sizes: np.ndarray | None = None
     if decided:
-        sizes = np.ones(sum(part.rows for part in pack.parts), dtype=np.int64)
+        sizes = np.ones(pack.span, dtype=np.int64)
         for pairs in _unique_pairs(work, sent):
             np.add.at(sizes, row_of(pairs["a"].to_numpy()), 1)
     entries = []
@@ -142,35 +147,30 @@ def offer(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: 
     return manifest
 
 
-def _offered(work: Storage, name: str, stage: Deduplicator, pack: Pack, pairs: pa.Table) -> dict[str, Any] | None:
+def _offered(work: Storage, name: str, stage: Deduplicator, pack: Pack | IndexPack, pairs: pa.Table) -> dict[str, Any] | None:
     targets = pack_of(pairs["b"].to_numpy())
     pairs = pairs.append_column("target", pa.array(targets))
     pairs = pairs.take(pa.array(sort_order(pairs, ["target", "a", "b"])))
     a, targets = pairs["a"].to_numpy(), pairs["target"].to_numpy()
     wanted, place = np.unique(row_of(a), return_inverse=True)
-    documents = take_rows(work, pack, wanted)
+    ids, sketches = held_documents(work, stage, pack, wanted)
     # each destination gets an id and a sketch once per `a`, on its first row there
     opens = np.ones(len(a), dtype=bool)
     opens[1:] = (a[1:] != a[:-1]) | (targets[1:] != targets[:-1])
     index = pa.array(np.where(opens, place, 0), mask=~opens)
-    pairs = pairs.drop_columns(["target"]).append_column("a_id", documents["id"].combine_chunks().take(index))
-    sketches = stage.sketches(Batch(documents))
+    pairs = pairs.drop_columns(["target"]).append_column("a_id", ids.take(index))
     if sketches is not None:
-        pairs = pairs.append_column("a_sketch", _large(sketches).take(index))
+        pairs = pairs.append_column("a_sketch", sketches.take(index))
     return write_exchange(work, name, pairs, targets, ["a", "b"])
 
 
-def _large(lists: pa.Array) -> pa.Array:
-    return lists.cast(pa.large_list(pa.uint64()))
-
-
-def _measured(
-    work: Storage, stage: Deduplicator, pack: Pack, sent: list[Sent]
+def measured(
+    work: Storage, stage: Deduplicator, pack: Pack | IndexPack, sent: list[Sent]
 ) -> Iterator[tuple[pa.Table, pa.Array, np.ndarray]]:
     """Offered pairs, piece by piece, with the id of `a` and the similarity of both."""
     seen = [row_of(np.unique(table["b"].to_numpy())) for table in merged(work, sent, ["a", "b"])]
     wanted = np.unique(np.concatenate(seen))
-    own = stage.sketches(Batch(take_rows(work, pack, wanted)))
+    _, own = held_documents(work, stage, pack, wanted)
     held_id: pa.Array = pa.nulls(1, pa.string())
     held_sketch: pa.Array = pa.nulls(1, pa.large_list(pa.uint64()))
     for table in merged(work, sent, ["a", "b"]):
@@ -183,24 +183,24 @@ def _measured(
             similarity = np.ones(piece.num_rows)
             if own is not None:
                 sketches = pa.concat_arrays([held_sketch, piece["a_sketch"].combine_chunks()]).take(pa.array(fill))
-                right = _large(own).take(pa.array(np.searchsorted(wanted, row_of(piece["b"].to_numpy()))))
+                right = own.take(pa.array(np.searchsorted(wanted, row_of(piece["b"].to_numpy()))))
                 similarity = stage.similarity(sketches, right)
                 held_sketch = sketches.slice(len(sketches) - 1)
             held_id = ids.slice(len(ids) - 1)
             yield piece, ids, similarity
 
 
-def verify(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: list[Sent]) -> Manifest:
+def verify(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack | IndexPack, sent: list[Sent]) -> Manifest:
     """Keep the offered pairs whose similarity reaches the stage's least one."""
     stage.set_up()
     least = stage.least_similarity
     writer = StreamWriter(work, f"{prefix}.edges.arrow", PAIRS)
-    measured = 0
-    for piece, _, similarity in _measured(work, stage, pack, sent):
-        measured += piece.num_rows
+    compared = 0
+    for piece, _, similarity in measured(work, stage, pack, sent):
+        compared += piece.num_rows
         writer.write(piece.select(PAIRS.names).filter(pa.array(similarity >= (least if least is not None else 0.0))))
     entry = writer.close()
-    return {"files": [entry], "edges": [entry], "measured": measured}
+    return {"files": [entry], "edges": [entry], "measured": compared}
 
 
 def remove(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent: list[Sent], ledger_text: LedgerText) -> Manifest:
@@ -212,7 +212,7 @@ def remove(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, sent:
     stage.set_up()
     threshold = stage.least_similarity
     found: list[pa.Table] = []
-    for piece, ids, similarity in _measured(work, stage, pack, sent):
+    for piece, ids, similarity in measured(work, stage, pack, sent):
         columns = {"row": row_of(piece["b"].to_numpy()), "kept_id": ids, "similarity": similarity}
         columns |= {"rank": piece["a_rank"], "a": piece["a"]}
         columns["size"] = piece["size"] if "size" in piece.column_names else pa.nulls(piece.num_rows, pa.int64())

@@ -13,6 +13,7 @@ from gristmill.pipeline import id_tasks, passes
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.corpus_edits import CorpusEdits
 from gristmill.pipeline.dedup import Deduplication
+from gristmill.pipeline.dedup_index import Extension, indexes_of
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.exchange import range_count, received, sent_identity
 from gristmill.pipeline.identity import platform_identity, stage_identity
@@ -45,6 +46,8 @@ class Options:
     """Records to read of each source at most."""
     sample: float | None = None
     """Share of the records to read: the lowest keyed hashes of their ids."""
+    run: str = ""
+    """Name of the run, by which its own documents are known in an index: its folder."""
     guardrails: bool = True
     """Stop where a stage removes more than its guardrail allows."""
 
@@ -102,6 +105,10 @@ class Driver:
         self.recipe, self.runner, self.options = recipe, runner, options
         self.state = RunState(labels=stage_labels(recipe), versions=dict.fromkeys(recipe.sources, 0))
         self.ledger_text = LedgerText(recipe.ledger.text, recipe.ledger.sample_size, recipe.seed)
+        self.bridged: list[Manifest] = []
+        """Lists of documents of earlier runs that clusters of this run would have removed."""
+        self.extensions: list[Extension] = []
+        """What this run adds to indexes, once it is published."""
         self._read_files: list[list[str]] = []
         self._code: dict[Any, dict[str, Any]] = {}
 
@@ -132,6 +139,7 @@ class Driver:
         )
         publication.write()
         publication.add(manifests)
+        publication.add(self.bridged)
         return publication
 
     def _settings(self, source: str, chain: tuple[Stage, ...], limit: int | None = None) -> passes.PassSettings:
@@ -245,11 +253,7 @@ class Driver:
             cut = CorpusEdits(self.runner, stage, packs, self.recipe.partition_bytes, settings).run()
             written = self.state.take_cuts(stage.label, packs, cut)
         elif isinstance(stage, Deduplicator):
-            packs = make_packs(concerned, self.recipe.partition_bytes)
-            size = self.recipe.partition_bytes
-            deduplication = Deduplication(self.runner, stage, packs, size, self.ledger_text, self.recipe.cluster_bytes)
-            written = self.state.take_removals(stage.label, packs, deduplication.run())
-            self.state.add_clusters(stage.label, deduplication.clusters)
+            written = self._deduplicate(stage, concerned)
         else:
             raise TypeError(f"{stage.label} is no corpus stage that the engine knows")
         new = {id(part): parts for part, parts in zip(concerned, written, strict=True)}
@@ -257,6 +261,19 @@ class Driver:
         for name in sources:
             self._count_nothing(stage.label, name)
             self._guard(name, _extracting(chain))
+
+    def _deduplicate(self, stage: Deduplicator, concerned: list[Part]) -> list[list[Part]]:
+        """Run a deduplication, also against the documents of earlier runs; returns for each part what is left of it."""
+        against, extended = indexes_of(stage, self.options.run)
+        size = self.recipe.partition_bytes
+        packs = make_packs(concerned, size, len(against.packs) if against else 0)
+        found = Deduplication(self.runner, stage, packs, size, self.ledger_text, self.recipe.cluster_bytes, against or extended)
+        written = self.state.take_removals(stage.label, packs, found.run())
+        self.state.add_clusters(stage.label, found.clusters)
+        self.bridged += found.bridged
+        if extended is not None:
+            self.extensions.append(found.extension(extended, self.options.run))
+        return written
 
     def _guard(self, source: str, labels: dict[str, bool]) -> None:
         """Raise where one of the steps removed more of a source's documents than it may; by label, whether it extracts."""

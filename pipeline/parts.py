@@ -99,6 +99,11 @@ class Pack:
         return starts
 
     @property
+    def span(self) -> int:
+        """Addresses of its documents have rows below this."""
+        return sum(part.rows for part in self.parts)
+
+    @property
     def kept(self) -> int:
         """Documents that are still kept."""
         return sum(part.kept for part in self.parts)
@@ -108,19 +113,19 @@ class Pack:
         return [self.number, [part.identity() for part in self.parts]]
 
 
-def make_packs(parts: Sequence[Part], pack_bytes: int) -> list[Pack]:
-    """Cut parts, in address order, into packs of about `pack_bytes` of text."""
+def make_packs(parts: Sequence[Part], pack_bytes: int, first: int = 0) -> list[Pack]:
+    """Cut parts, in address order, into packs of about `pack_bytes` of text, numbered from `first` on."""
     packs: list[Pack] = []
     held: list[Part] = []
     size = 0
     for part in parts:
         if held and size + part.bytes > pack_bytes:
-            packs.append(Pack(len(packs), tuple(held)))
+            packs.append(Pack(first + len(packs), tuple(held)))
             held, size = [], 0
         held.append(part)
         size += part.bytes
     if held:
-        packs.append(Pack(len(packs), tuple(held)))
+        packs.append(Pack(first + len(packs), tuple(held)))
     return packs
 
 

@@ -22,7 +22,7 @@ FILE_ROWS = 500_000
 TEXT_FILE_ROWS = 20_000
 """Rows of a published file where each may hold a text: a task holds all of a file."""
 INDEX_RANGE_ROWS = 2_000_000
-FOLDERS = ("documents", "removed", "signals", "edits", "index", "shards", "held_out")
+FOLDERS = ("documents", "removed", "signals", "edits", "index", "against", "shards", "held_out")
 """Folders of a run that hold published files and nothing else."""
 
 

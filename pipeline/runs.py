@@ -12,9 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from gristmill.pipeline.cluster import Cluster, DaskCluster, InProcess
+from gristmill.pipeline.dedup_index import indexes_of
 from gristmill.pipeline.driver import Driver, Options, stage_labels
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.inputs import find_files, plan_units
+from gristmill.pipeline.left_out import without_missing_lists
 from gristmill.pipeline.passes import READ
 from gristmill.pipeline.progress import Progress
 from gristmill.pipeline.readers.inputs import InputFile
@@ -26,6 +28,7 @@ from gristmill.pipeline.setup_check import set_up_stages, try_stages
 from gristmill.pipeline.steps import StepStore
 from gristmill.pipeline.storage import Storage
 from gristmill.stages.corpus_stage import CorpusStage
+from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
 
@@ -87,16 +90,19 @@ def run(
         GuardrailStop: a stage removed more than its guardrail allows.
     """
     _check_options(workers, scheduler, cluster, limit, sample)
-    recipe = as_recipe(recipe, set, input)
+    recipe, left_out = without_missing_lists(as_recipe(recipe, set, input))
     folder = storage_at(output if output is not None else f"out/{recipe.name}", "output")
     previous = check_folder(folder, recipe)
     kept = storage_at(work, "work") if work is not None else Storage(f"{folder.url.rstrip('/')}/{WORK}")
     files = find_files(recipe.sources, [folder, kept])
-    facts = _facts(recipe, limit, sample, files)
+    facts = _facts(recipe, limit, sample, files) | {"left_out": left_out}
     # what was published before stays as it is, facts and all, until the new outcome takes its place
     first = not published(previous)
     # here first: kernels are compiled once, and the workers find them in the cache; the extractor's child is a worker's affair
     try_stages([stage for stage in _stages(recipe) if stage.needs != "html"])
+    for stage in _stages(recipe):
+        if isinstance(stage, Deduplicator):
+            indexes_of(stage, folder.url)
     with taken(folder), Progress(quiet=quiet) as progress, _cluster(workers, scheduler, cluster) as place:
         runner = Runner(place, kept, StepStore(kept, verify), progress)
         set_up_stages(place, _stages(recipe))
@@ -107,12 +113,14 @@ def run(
         # only now: whatever is wrong with stages or inputs leaves the folder as it was
         if first:
             folder.put_json(RUN, facts | {"status": "running"})
-        driver = Driver(recipe, runner, Options(limit, sample, not keep_going))
+        driver = Driver(recipe, runner, Options(limit, sample, folder.url, not keep_going))
         try:
             publication = driver.run(units)
             state, funnel = driver.state, driver.state.funnel()
             facts |= {"other_records": state.other_totals(), "unreadable_gaps": state.gaps}
             publish(folder, kept, publication.files, facts, funnel)
+            for extension in driver.extensions:
+                extension.write(kept)
         except BaseException:
             if first and folder.get_json(RUN)["status"] == "running":
                 folder.put_json(RUN, facts | {"status": "stopped"})

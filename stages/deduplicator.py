@@ -7,7 +7,9 @@ deduplicator says which rows a batch emits, and how similar two documents are.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import model_validator
 
 from gristmill.stages.corpus_stage import CorpusStage
 from gristmill.stages.keeper import Keep
@@ -29,6 +31,24 @@ class Deduplicator(CorpusStage):
     """Which document of a cluster stays: `longest` (most characters), `earliest` or `latest` (place in the corpus), `newest` or
     `oldest` (date), `highest:COLUMN` or `lowest:COLUMN` (a number, a date, or `meta.KEY`), `sources:A,B` (the source named
     first). Of equal ones the earliest stays."""
+
+    against: str | None = None
+    """Folder of an index that an earlier run wrote with the same settings: documents that repeat one of its are removed too."""
+
+    index: str | None = None
+    """Folder where an index of this run's documents is written for later runs, or extended by them. It needs `keep: earliest`,
+    and documents must count one by one (`cluster: direct` of minhash): then crawl A, and B against A's index, leave what A and B
+    in one run would."""
+
+    @model_validator(mode="after")
+    def _fits_an_index(self) -> Self:
+        if (self.index or self.against) and self.keep != "earliest":
+            raise ValueError(
+                f"keep: {self.keep} with an index; what an earlier run kept cannot be taken back, so it must be keep: earliest"
+            )
+        if self.index and not (self.one_key or self.direct):
+            raise ValueError("an index needs cluster: direct; a cluster of later documents could join two that are kept already")
+        return self
 
     @property
     def rows_per_document(self) -> int:
@@ -71,6 +91,10 @@ class Deduplicator(CorpusStage):
 
     def sketches(self, batch: Batch) -> pa.ListArray | None:
         """What `similarity` compares, list<uint64> a document; None where equal keys mean similarity 1."""
+        return None
+
+    def signatures(self, batch: Batch) -> pa.ListArray | None:
+        """What an index holds of each document for other programs to read, list<uint32> or null; None where there is nothing."""
         return None
 
     def similarity(self, left: pa.ListArray, right: pa.ListArray) -> np.ndarray:

@@ -95,6 +95,17 @@ class MinHash(Deduplicator):
 
         return shingle_sets(batch.features, self.ngram)
 
+    def signatures(self, batch: Batch) -> pa.ListArray:
+        """The signatures, list<uint32>, which datasketch reads; null for documents without an n-gram."""
+        import numpy as np
+        import pyarrow as pa
+
+        from gristmill.stages.minhash_kernels import signatures
+
+        found, signed = signatures(batch.features, self.ngram, self.bands * self.rows, self.seed)
+        offsets = pa.array(np.arange(len(found) + 1, dtype=np.int64) * found.shape[1])
+        return pa.LargeListArray.from_arrays(offsets, pa.array(found.ravel()), mask=pa.array(~signed))
+
     def similarity(self, left: pa.ListArray, right: pa.ListArray) -> np.ndarray:
         """Jaccard similarity of pairs of n-gram sets, float64 of shape (n_pairs,)."""
         from gristmill.stages.shingles import jaccard

@@ -1,0 +1,246 @@
+"""An index of documents that a deduplication has seen, for later runs to be judged against.
+
+    PATH/index.json                                 what it was made with, and its segments in order
+    PATH/segments/<name>/<pack>.documents.arrow     row, id, sketch (and signature) of each document, kept and removed ones alike
+    PATH/segments/<name>/<pack>.<n>.emit.arrow      their emitted rows, in key ranges
+
+A run's documents become a segment. Packs are numbered through all segments, so addresses ascend with the order of the runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.exchange import range_count
+from gristmill.pipeline.storage import Storage
+from gristmill.stages.deduplicator import Deduplicator
+from gristmill.stages.documents import Batch
+
+if TYPE_CHECKING:
+    from datasketch import LeanMinHash
+
+FORMAT = 1
+INDEX = "index.json"
+LEAST_RANGES = 16
+ROOM_TO_GROW = 8
+"""Key ranges of an index as a multiple of what its first segment needs."""
+
+
+@dataclass(frozen=True)
+class IndexPack:
+    """Documents of an earlier run; stands among the packs of this one."""
+
+    number: int
+    span: int
+    """Addresses of its documents have rows below this."""
+    kept: int
+    file: str
+    """Columns row int64, id string, sketch list<uint64> or null."""
+
+    def identity(self) -> list[Any]:
+        """What decides its documents, for the names of steps."""
+        return [self.number, self.file]
+
+
+@dataclass
+class Index:
+    """An index as a run found it: the segments of earlier runs, without this run's own."""
+
+    storage: Storage
+    ranges: int | None = None
+    """Key ranges of the emitted rows; None while there is no segment."""
+    segments: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def packs(self) -> list[dict[str, Any]]:
+        """The packs of all segments, in order."""
+        return [pack for segment in self.segments for pack in segment["packs"]]
+
+    def identity(self) -> list[Any]:
+        """What decides the outcome of a run against it."""
+        return [self.ranges, [segment["name"] for segment in self.segments]]
+
+
+def made_with(stage: Deduplicator) -> dict[str, Any]:
+    """What two stages must have in common for one to read the other's index: settings, and what they make of a probe."""
+    import pyarrow as pa
+
+    left_out = {"name", "checkpoint", "keep", "cluster", "index", "against", "verify"}
+    words = "Two runs of one crawl share most of their pages, so the later one is judged against the earlier one's index.\n"
+    probe = Batch.of(pa.table({"id": ["probe"], "source": ["s"], "file": ["f"], "position": [0], "text": [words * 2]}))
+    stage.set_up()
+    emitted = [stage.emit(probe, wave) if stage.waves > 1 else stage.emit(probe) for wave in range(stage.waves)]
+    sketches = stage.sketches(probe)
+    found = [[table[name].to_pylist() for name in ("key", "check")] for table in emitted]
+    digest = hashlib.sha256(json.dumps([found, None if sketches is None else sketches.to_pylist()]).encode()).hexdigest()
+    return {"stage": stage.kind, "settings": stage.model_dump(mode="json", exclude=left_out), "probe": digest[:32]}
+
+
+def open_index(path: str, stage: Deduplicator, run: str, *, must_exist: bool) -> Index:
+    """The index at `path`, as it was before this run.
+
+    Args:
+        path: folder, local or remote.
+        stage: reads it, or will extend it.
+        run: name of this run, by which its own earlier segment is known.
+        must_exist: an index that is not there is an error.
+
+    Raises:
+        UserError: there is none, it was made with other settings, or runs after this one have extended it.
+    """
+    storage = Storage(path)
+    if not storage.exists(INDEX):
+        if must_exist:
+            raise UserError(f"{path}: holds no index; a run with {stage.label}.index={path} writes one")
+        if storage.exists() and storage.find():
+            raise UserError(f"{path}: holds files, and they are no index; choose another folder for {stage.label}.index")
+        return Index(storage)
+    facts = storage.get_json(INDEX)
+    if facts.get("format") != FORMAT:
+        raise UserError(f"{path}/{INDEX}: has format {facts.get('format')!r}; this version reads format {FORMAT}")
+    mine = made_with(stage)
+    for name in ("stage", "settings", "probe"):
+        if facts[name] != mine[name]:
+            raise UserError(_other(path, name, facts[name], mine[name]))
+    names = [segment["run"] for segment in facts["segments"]]
+    segments = facts["segments"]
+    if run in names:
+        if names.index(run) != len(names) - 1:
+            raise UserError(
+                f"{path}: holds this run's own documents, and those of runs after it ({names[-1]}); start those again from an "
+                "index without them, or give this run another output folder if its documents are new"
+            )
+        segments = segments[:-1]
+    return Index(storage, facts["ranges"] if segments else None, segments)
+
+
+def indexes_of(stage: Deduplicator, run: str) -> tuple[Index | None, Index | None]:
+    """The index that a stage reads and the one that it writes, each None where it has none; of one folder they are the same.
+
+    Raises:
+        UserError: as for `open_index`; or the two do not go together.
+    """
+    against = open_index(stage.against, stage, run, must_exist=True) if stage.against else None
+    extended = open_index(stage.index, stage, run, must_exist=False) if stage.index else None
+    if extended is not None and against is not None and extended.storage.url != against.storage.url:
+        raise UserError(
+            f"{stage.label}: index {stage.index} and against {stage.against} are two folders; "
+            "copy the earlier index where the new one shall be, and name it in both"
+        )
+    if extended is not None and extended.segments and against is None:
+        raise UserError(
+            f"{stage.index}: holds an index of earlier runs; set {stage.label}.against to it too, to be judged against it "
+            "and extend it, or choose a new folder"
+        )
+    return against, extended
+
+
+def _other(path: str, name: str, there: Any, mine: Any) -> str:
+    if name != "settings":
+        what = "another stage" if name == "stage" else "a version that computes other keys"
+        return f"{path}: was written by {what} ({there}; this one is {mine}); write a new index"
+    names = sorted({*there, *mine})
+    shown = [f"{one}: {there.get(one)!r} there, {mine.get(one)!r} here" for one in names if there.get(one) != mine.get(one)]
+    return f"{path}: was written with other settings ({'; '.join(shown)}); use those, or write a new index"
+
+
+def ranges_for(index: Index | None, needed: int) -> int:
+    """Key ranges that a run uses: those of the index, or enough for one that is begun."""
+    if index is not None and index.ranges is not None:
+        return index.ranges
+    return needed if index is None else max(LEAST_RANGES, range_count(needed * ROOM_TO_GROW, 1))
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A segment that a run adds to an index, once it is published."""
+
+    index: Index
+    facts: dict[str, Any]
+    """What stands in the index beside its segments."""
+    segment: dict[str, Any]
+    files: dict[str, str]
+    """Name in the index -> file in the run's work folder."""
+
+    def write(self, work: Storage) -> None:
+        """Copy the files, then name them in `index.json`.
+
+        Raises:
+            UserError: another run has extended the index meanwhile.
+        """
+        storage = self.index.storage
+        there = storage.get_json(INDEX)["segments"] if storage.exists(INDEX) else []
+        before = [one["name"] for one in self.index.segments]
+        now = [one["name"] for one in there if one["run"] != self.segment["run"]]
+        if now != before:
+            raise UserError(
+                f"{storage.url}: another run has extended the index while this one was at work; run this one again, "
+                "to be judged against that one's documents too"
+            )
+        for name, file in self.files.items():
+            if storage.size(name) != work.size(file):
+                with work.open(file) as source, storage.create(name) as copy:
+                    while block := source.read(1 << 22):
+                        copy.write(block)
+        storage.put_json(INDEX, self.facts | {"format": FORMAT, "segments": [*self.index.segments, self.segment]})
+        for old in (one for one in there if one["run"] == self.segment["run"] and one["name"] != self.segment["name"]):
+            storage.delete(f"segments/{old['name']}")
+
+
+def extension(
+    index: Index, stage: Deduplicator, run: str, ranges: int, packs: Sequence[tuple[int, int, int, Any, list[Any]]]
+) -> Extension:
+    """What a run adds to an index.
+
+    Args:
+        index: as the run found it.
+        stage: wrote the rows.
+        run: name of the run.
+        ranges: key ranges of the emitted rows.
+        packs: for each (number, span, documents, entry of the documents' file, entries of the emitted rows' files).
+    """
+    digest = hashlib.sha256(json.dumps([run, [[one["sha256"] for one in [held, *rows]] for *_, held, rows in packs]]).encode())
+    name = f"{len(index.segments):04d}-{digest.hexdigest()[:16]}"
+    files: dict[str, str] = {}
+    described = []
+    for number, span, documents, held, emitted in packs:
+        stem = f"segments/{name}/{number:07d}"
+        named = f"{stem}.documents.arrow"
+        files[named] = held["file"]
+        rows = []
+        for at, entry in enumerate(emitted):
+            files[f"{stem}.{at}.emit.arrow"] = entry["file"]
+            rows.append(entry | {"file": f"{stem}.{at}.emit.arrow"})  # with the wave it belongs to
+        described.append(
+            {"number": number, "span": span, "documents": documents, "held": held | {"file": named}, "emitted": rows}
+        )
+    segment = {"name": name, "run": run, "documents": sum(one["documents"] for one in described), "packs": described}
+    return Extension(index, made_with(stage) | {"ranges": ranges}, segment, files)
+
+
+def lean_minhashes(path: str) -> Iterator[tuple[str, LeanMinHash]]:
+    """The documents of a MinHash index as datasketch's objects, with their ids; those without a shingle are left out.
+
+    Raises:
+        UserError: there is no index of MinHash signatures at `path`.
+    """
+    from datasketch import LeanMinHash
+
+    from gristmill.pipeline.tables import read_batches
+
+    storage = Storage(path)
+    facts = storage.get_json(INDEX) if storage.exists(INDEX) else {}
+    if facts.get("stage") != "minhash":
+        raise UserError(f"{path}: holds no index of the stage minhash")
+    seed = facts["settings"]["seed"]
+    for segment in facts["segments"]:
+        for pack in segment["packs"]:
+            for table in read_batches(storage, pack["held"]["file"], ["id", "signature"]):
+                for identifier, signature in zip(*(table[name].to_pylist() for name in ("id", "signature")), strict=True):
+                    if signature is not None:
+                        yield identifier, LeanMinHash(seed=seed, hashvalues=signature, scheme="affine32")

@@ -1,0 +1,95 @@
+"""The tasks around an index: bring its packs into the work folder, write a run's own, list what a cluster would take from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill.pipeline.dedup_index import IndexPack
+from gristmill.pipeline.exchange import Sent
+from gristmill.pipeline.parts import Pack, read_pack
+from gristmill.pipeline.steps import Manifest, file_entry
+from gristmill.pipeline.storage import Storage
+from gristmill.pipeline.tables import StreamWriter, read_batches, write_parquet
+from gristmill.stages.deduplicator import Deduplicator
+from gristmill.stages.documents import Batch
+
+HELD = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("sketch", pa.large_list(pa.uint64())),
+        ("signature", pa.large_list(pa.uint32())),
+    ]
+)
+"""A document in an index; `sketch` and `signature` are null where the stage has none."""
+
+
+def bring_pack(work: Storage, prefix: str, *, index: Storage, pack: dict[str, Any]) -> Manifest:
+    """Copy a pack of the index into the work folder."""
+    entries = []
+    for number, entry in enumerate([pack["held"], *pack["emitted"]]):
+        name = f"{prefix}.{number}.arrow"
+        with index.open(entry["file"]) as source, work.create(name) as copy:
+            while block := source.read(1 << 22):
+                copy.write(block)
+        copied = file_entry(work, name)
+        if copied["sha256"] != entry["sha256"]:
+            raise ValueError(f"{index.url}/{entry['file']}: is not as index.json says; the index is damaged")
+        entries.append(entry | copied)
+    return {"files": entries, "held": entries[0], "sent": entries[1:]}
+
+
+def index_pack(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack) -> Manifest:
+    """Write what an index holds of the documents of a pack."""
+    stage.set_up()
+    writer = StreamWriter(work, f"{prefix}.documents.arrow", HELD)
+    for table, rows in read_pack(work, pack):
+        batch = Batch(table)
+        sketches, signatures = stage.sketches(batch), stage.signatures(batch)
+        columns = {
+            "row": pa.array(rows),
+            "id": table["id"],
+            "sketch": pa.nulls(len(batch), HELD.field("sketch").type) if sketches is None else sketches,
+            "signature": pa.nulls(len(batch), HELD.field("signature").type) if signatures is None else signatures,
+        }
+        writer.write(pa.table(columns))
+    entry = writer.close()
+    return {"files": [entry], "held": entry}
+
+
+def held_documents(
+    work: Storage, stage: Deduplicator, pack: Pack | IndexPack, wanted: np.ndarray
+) -> tuple[pa.Array, pa.Array | None]:
+    """Ids and sketches of documents of a pack, by ascending rows; no sketches where the stage has none."""
+    if isinstance(pack, Pack):
+        from gristmill.pipeline.parts import take_rows
+
+        documents = take_rows(work, pack, wanted)
+        sketches = stage.sketches(Batch(documents))
+        ids = documents["id"].combine_chunks()
+        return ids, None if sketches is None else sketches.cast(pa.large_list(pa.uint64()))
+    found = []
+    for table in read_batches(work, pack.file, ["row", "id", "sketch"]):
+        rows = table["row"].to_numpy()
+        found.append(table.filter(pa.array(np.isin(rows, wanted))))
+    held = pa.concat_tables(found).combine_chunks()
+    sketches = held["sketch"].combine_chunks()
+    return held["id"].combine_chunks(), None if sketches.null_count == len(sketches) else sketches
+
+
+def list_bridged(work: Storage, prefix: str, *, stage: Deduplicator, pack: IndexPack, sent: list[Sent], name: str) -> Manifest:
+    """Write which documents of the index a cluster of this run would have removed: id, kept_id, similarity."""
+    from gristmill.pipeline.dedup_tasks import measured, row_of
+
+    stage.set_up()
+    found = []
+    for piece, ids, similarity in measured(work, stage, pack, sent):
+        rows = row_of(piece["b"].to_numpy())
+        wanted, place = np.unique(rows, return_inverse=True)
+        own, _ = held_documents(work, stage, pack, wanted)
+        found.append(pa.table({"id": own.take(pa.array(place)), "kept_id": ids, "similarity": similarity}))
+    entry = write_parquet(work, f"{prefix}.parquet", pa.concat_tables(found))
+    return {"files": [entry], "published": [entry | {"name": name}]}
