@@ -105,8 +105,9 @@ def parse_mixture(data: Mapping[str, Any], place: Callable[[Loc], str], file: Ya
     try:
         mixture = Mixture.model_validate(dict(data))
     except ValidationError as error:
-        problems += validation_problems(error, Mixture, dict(data), (), "a mixture")
-        mixture = _without([problem.loc for problem in problems], data)
+        invalid = validation_problems(error, Mixture, dict(data), (), "a mixture")
+        problems += invalid
+        mixture = _without([problem.loc for problem in invalid], data)
     if mixture is not None:
         wrong = {problem.loc for problem in problems}
         # what lacks a value that could not be read is no second mistake
