@@ -214,4 +214,4 @@ def segmented_words_plainly(text: str, dictionary: bool, alphanumeric: bool) -> 
         words += part(piece) if group else uax29_segments_plainly(piece, segmented_classes(dictionary))
     if alphanumeric:
         return [word for word in words if word[0].isalnum()]
-    return [word for word in words if word.translate(str.maketrans(dict.fromkeys(scripts.DELIMITERS, " "))).strip()]
+    return [word for word in words if any(not character.isspace() and character not in scripts.DELIMITERS for character in word)]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gristmill.stages.counting_kernels import ONE, mix
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.roots_word_kernels import ONE, mix
 from gristmill.stages.text_kernels import int64
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ JUSTEXT_NAMES: dict[str, str] = {
 """Language code -> name of jusText's list of its stop words."""
 
 _STOPWORDS_ISO = (
-    "af ar bg bn br ca cs da de el en eo es et eu fa fi fr ga gl gu ha he hi hr hu hy id it ja ko ku la lt lv mr ms nl no pl pt ro "
-    "ru sk sl so st sv sw th tl tr uk ur vi yo zh zu"
+    "af ar bg bn br ca cs da de el en eo es et eu fa fi fr ga gl gu ha he hi hr hu hy id it ja ko ku la lt lv mr ms nl no pl pt "
+    "ro ru sk sl so st sv sw th tl tr uk ur vi yo zh zu"
 )
 STOPWORDS_ISO = tuple(_STOPWORDS_ISO.split())
 """Codes of the languages that stopwords-iso has a list for (the extra `words`)."""
@@ -53,7 +53,7 @@ def stop_words_of(language: str) -> frozenset[str]:
     """
     if language not in STOPWORDS_ISO:
         if language in JUSTEXT_NAMES:
-            return frozenset(word for word in stop_words(language) if word.lower() not in _ENGLISH_IN_OTHERS)
+            return frozenset(word for word in stop_words(language) if word.lower().strip('«»"“”') not in _ENGLISH_IN_OTHERS)
         there = ", ".join(sorted({*JUSTEXT_NAMES, *STOPWORDS_ISO}))
         raise StageUnavailable(f"stop_words: no list for {language}; give a file, or one of: {there}")
     try:
