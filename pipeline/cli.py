@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from gristmill.pipeline.cli_inspect import funnel, sample, whatif, why
+from gristmill.pipeline.cli_lists import lists_app
 from gristmill.pipeline.cli_mixture import mixture_app
 from gristmill.pipeline.cli_recipe import recipe_app
 from gristmill.pipeline.cli_run import clean, plan, run
@@ -50,7 +51,7 @@ app = App(
 )
 for _command in (run, plan, clean, funnel, why, sample, whatif, train, demo_crawl):
     app.command(_command)
-for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, models_app):
+for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, models_app, lists_app):
     app.command(_group)
 
 

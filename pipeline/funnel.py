@@ -134,7 +134,7 @@ def print_funnel(run: RunFolder, by: By = "stage") -> None:
 
 
 def summary(published: PublishedRun) -> str:
-    """The run in one or two lines: what was kept of what was read, and which records were no documents."""
+    """The run in a few lines: what was kept of what was read, which records were no documents, which lists were left out."""
     rows = published.rows
     last = by_source(rows)
     read, kept = published.records_read, sum(source["kept"] for source in last)
@@ -150,6 +150,8 @@ def summary(published: PublishedRun) -> str:
         lines += "\nrecords that are no documents: " + ", ".join(
             f"{name} {display.count(others[name])}" for name in sorted(others)
         )
+    for missing in published.facts.get("left_out") or ():
+        lines += f"\n{missing}"
     return lines
 
 

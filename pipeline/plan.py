@@ -10,6 +10,7 @@ from typing import Any
 from gristmill.pipeline.cluster import InProcess
 from gristmill.pipeline.driver import Driver, Options, source_steps, steps_of
 from gristmill.pipeline.inputs import COMPRESSED, INFLATION, Unit, find_files, plan_units
+from gristmill.pipeline.left_out import without_missing_lists
 from gristmill.pipeline.passes import READ, read_pass
 from gristmill.pipeline.progress import Progress
 from gristmill.pipeline.recipe import Recipe
@@ -44,6 +45,7 @@ def plan(
         UserError: something about the recipe or its inputs is wrong.
         StageUnavailable: a stage cannot work here.
     """
+    recipe, _ = without_missing_lists(recipe)
     folder = storage_at(output if output is not None else f"out/{recipe.name}", "output")
     check_folder(folder, recipe)
     kept = storage_at(work, "work") if work is not None else Storage(f"{folder.url.rstrip('/')}/{WORK}")

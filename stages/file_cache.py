@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
+from gristmill.stages.lists import path_of
+from gristmill.stages.stage import StageUnavailable
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -37,13 +40,13 @@ def cached_by_files(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _marks(values: tuple[Any, ...]) -> Iterator[tuple[int, int]]:
-    """Size and time of each file that the values, or tuples among them, name."""
+    """Size and time of each file that the values, or tuples among them, name; also by the name of a fetched list."""
     for value in values:
         if isinstance(value, tuple):
             yield from _marks(value)
         elif isinstance(value, str) and value:
             try:
-                status = os.stat(value)
-            except (OSError, ValueError):  # no file: a word, a domain, a language
+                status = os.stat(path_of(value))
+            except (OSError, ValueError, StageUnavailable):  # no file: a word, a domain, a language
                 continue
             yield status.st_size, status.st_mtime_ns

@@ -164,6 +164,16 @@ def locate(name: str, kind: Literal["domains", "urls", "words"]) -> Path | None:
     return file_of_category(place, kind) if place.is_dir() else place
 
 
+def path_of(value: str) -> str:
+    """The path that a setting of words means: its own, or that of the fetched list that it names.
+
+    Raises:
+        MissingList: the list has not been fetched.
+        StageUnavailable: there is no such list of words.
+    """
+    return str(locate(value, "words")) if is_name(value) else value
+
+
 def file_of_category(folder: Path, kind: str) -> Path | None:
     """`domains` or `urls` of a UT1 category, plain or gzip; None where the category has none."""
     return next((path for path in (folder / kind, folder / f"{kind}.gz") if path.is_file()), None)

@@ -9,9 +9,10 @@ from pydantic import NonNegativeInt
 
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import SIGNAL_CODE, Fraction
+from gristmill.stages.list_settings import WithLists
 
 
-class Madlad(Filter):
+class Madlad(WithLists, Filter):
     """Drop documents with few sentences or with many questionable ones, as the clean part of MADLAD-400 does.
 
     A sentence is questionable if it has at least 12 tokens and more than half of them begin with a capital, if it has fewer than
@@ -21,6 +22,7 @@ class Madlad(Filter):
     """
 
     kind: ClassVar[str] = "madlad"
+    list_settings: ClassVar[tuple[str, ...]] = ("cursed",)
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
 
     # Page rules and their bound: [text: the data set's card, "Filtering"]. Sentence rules, their bounds and the share of a fifth:

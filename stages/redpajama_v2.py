@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import RPV2_CODE, SIGNAL_CODE, Fraction
+from gristmill.stages.list_settings import WithLists
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from gristmill.stages.documents import Batch
 
 
-class RedPajamaV2(Filter):
+class RedPajamaV2(WithLists, Filter):
     """Measure RedPajama-V2's signals, and drop documents by the rules of its example for Gopher, or by your own.
 
     Signals that need a language model, a classifier or a list of domains (`ccnet_perplexity`, `rps_doc_ml_*`,
@@ -24,6 +25,7 @@ class RedPajamaV2(Filter):
     """
 
     kind: ClassVar[str] = "redpajama_v2"
+    list_settings: ClassVar[tuple[str, ...]] = ("stop_words", "bad_words")
     libraries: ClassVar[tuple[str, ...]] = ("justext",)
 
     signals: Literal["all", "rules"] = "all"
@@ -36,7 +38,7 @@ class RedPajamaV2(Filter):
     """File of stop words, one a line; without it those of jusText for the language."""
 
     bad_words: str | None = None
-    """File of words and phrases for `rps_doc_ldnoobw_words`, one a line; without it that signal is 0."""
+    """File of words and phrases for `rps_doc_ldnoobw_words`, one a line, or `ldnoobw:en`; without it that signal is 0."""
 
     # [docs: the data set's card, "Applying Filtering Rules"]
     min_words: NonNegativeInt | None = 50
