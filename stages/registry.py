@@ -23,6 +23,7 @@ STAGES: dict[str, str] = {
     "redpajama_v2": "gristmill.stages.redpajama_v2:RedPajamaV2",
     "line_corrections": "gristmill.stages.line_corrections:LineCorrections",
     "madlad": "gristmill.stages.madlad:Madlad",
+    "url_dedup": "gristmill.stages.url_dedup:UrlDedup",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
 }
