@@ -14,11 +14,13 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from gristmill.pipeline.cli_export import export
 from gristmill.pipeline.cli_inspect import funnel, sample, whatif, why
 from gristmill.pipeline.cli_lists import lists_app
 from gristmill.pipeline.cli_mixture import mixture_app
 from gristmill.pipeline.cli_recipe import recipe_app
 from gristmill.pipeline.cli_run import clean, plan, run
+from gristmill.pipeline.cli_shards import shards_app
 from gristmill.pipeline.cli_stage import offer_stages, stage_app
 from gristmill.pipeline.cli_tokenizer import tokenizer_app
 from gristmill.pipeline.cli_tools import demo_crawl, models_app, train
@@ -49,9 +51,9 @@ app = App(
     default_parameter=Parameter(consume_multiple=True, show_env_var=False),
     suppress_keyboard_interrupt=False,
 )
-for _command in (run, plan, clean, funnel, why, sample, whatif, train, demo_crawl):
+for _command in (run, plan, clean, funnel, why, sample, whatif, export, train, demo_crawl):
     app.command(_command)
-for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, models_app, lists_app):
+for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, shards_app, models_app, lists_app):
     app.command(_group)
 
 

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from gristmill.pipeline.cli_catalogue import List, print_stages, signals
+from gristmill.pipeline.cli_shared import AsJson
+from gristmill.pipeline.stage_examples import example_of
 from gristmill.stages.registry import STAGES
 
 stage_app = App(
@@ -17,6 +20,20 @@ stage_app = App(
     "Example: gristmill stage gopher_quality out/web/documents out/strict --min-words 200\n\n"
     "A stage of your own is module:Class. The flags of a stage: gristmill stage NAME --help",
 )
+
+
+@stage_app.default
+def stages(*, list: List = False, as_json: AsJson = False) -> None:
+    """Run any one stage, or list them.
+
+    Args:
+        list: print the stages: which kind each is, what it looks at, what it does.
+        as_json: print them as JSON.
+    """
+    if list or as_json:
+        print_stages(as_json)
+    else:
+        stage_app.help_print()
 
 
 def offer_stages(arguments: Sequence[str]) -> None:
@@ -30,15 +47,37 @@ def offer_stages(arguments: Sequence[str]) -> None:
     """
     from gristmill.pipeline.recipe_file import find_stage
 
+    if arguments[:1] == ["tokenize"] or not arguments or arguments[0].startswith("-"):
+        from gristmill.pipeline.cli_tokenize import tokenize
+
+        if "tokenize" not in list(stage_app):
+            stage_app.command(tokenize)
+        if arguments[:1] == ["tokenize"]:
+            return  # not a stage of documents, but a step of recipes like one
+    if arguments[:1] == ["signals"] or not arguments or arguments[0].startswith("-"):
+        if "signals" not in list(stage_app):
+            stage_app.command(signals)
+        if {"signals", "--list", "--json"} & set(arguments[:1]):
+            return  # no stage is asked for
     asked = [word for word in arguments[:1] if word in STAGES or ":" in word]
     if not asked and arguments and not arguments[0].startswith("-"):
         find_stage(arguments[0])  # says which stages there are
     for name in asked or STAGES:
         if name not in list(stage_app):
-            stage_app.command(_command(find_stage(name)), name=name)
+            stage_app.command(_command(find_stage(name), name), name=name)
 
 
-def _command(cls: type[Any]) -> Callable[..., None]:
+_ARGUMENTS = """Args:
+    input: file or folder of documents, or a run folder.
+    output: run folder to write: documents/, removed/, funnel.json, ...
+    format: what the input files are; default: what their names say.
+    text_column: column (jsonl, parquet) that holds the text; default: text.
+    id_column: column (jsonl, parquet) that holds the id; without it a document is called by its place.
+    workers: processes on this machine; default: one a core.
+    scheduler: address of a running Dask scheduler, tcp://host:port."""
+
+
+def _command(cls: type[Any], name: str) -> Callable[..., None]:
     """A command that runs one stage."""
 
     def command(
@@ -66,17 +105,7 @@ def _command(cls: type[Any]) -> Callable[..., None]:
         print_funnel(result.folder)
         print(*result.doubts, sep="\n", end="\n" if result.doubts else "", file=sys.stderr)
 
-    command.__doc__ = f"""{inspect.cleandoc(cls.__doc__ or cls.__name__)}
-
-    Args:
-        input: file or folder of documents.
-        output: run folder to write: documents/, removed/, funnel.json, ...
-        format: what the input files are; default: what their names say.
-        text_column: column (jsonl, parquet) that holds the text; default: text.
-        id_column: column (jsonl, parquet) that holds the id; without it a document is called by its place.
-        workers: processes on this machine; default: one a core.
-        scheduler: address of a running Dask scheduler, tcp://host:port.
-    """
+    command.__doc__ = f"{inspect.cleandoc(cls.__doc__ or cls.__name__)}\n\nExample: {example_of(name)}\n\n{_ARGUMENTS}"
     # flags of the stage: its settings, each named, typed and explained once, in the stage
     command.__annotations__["settings"] = Annotated[cls, Parameter(name="*")]
     return command
