@@ -196,6 +196,9 @@ def run_stage(
     settings["paths"] = [_documents_of(input)]
     if settings["format"] == "parquet":
         settings.setdefault("id", "column")
+    if settings["format"] in ("parquet", "jsonl"):
+        # what an earlier stage has found; bounds by language look there
+        settings.setdefault("language_column", "language")
     across: list[Stage] = [stage] if isinstance(stage, CorpusStage) else []
     try:
         source = Source(read=SourceRead(**settings), stages=[] if across else [stage])
