@@ -20,8 +20,26 @@ _GROUP, _ROLE, _JOINING = scripts.GROUP_MASK, scripts.ROLE_MASK, scripts.JOINING
 _LETTER, _MARK, _FOLLOWING, _LEADING = scripts.LETTER, scripts.MARK, scripts.FOLLOWING, scripts.LEADING
 _STACKER, _KILLER, _LOW_TONE = scripts.STACKER, scripts.KILLER, scripts.LOW_TONE
 _THAI, _KHMER = scripts.THAI, scripts.KHMER
-_MAY_BEGIN = np.array([byte >= 0xE0 for byte in range(256)])  # the first bytes of code points from U+0800 on: none is before Thai
-_HIGHS = np.uint64(0x8080808080808080)
+# First bytes of code points from U+0800 on, but for U+2000 to U+2FFF (dashes, quotation marks): no run begins with another
+_MAY_BEGIN = np.array([byte >= 0xE0 and byte != 0xE2 for byte in range(256)])
+_HIGHS, _LOWS, _E2S = np.uint64(0x8080808080808080), np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0xE2E2E2E2E2E2E2E2)
+
+
+@njit("boolean(uint8[::1], int64, int64)")
+def may_have_run(data: Bytes, begin: int, end: int) -> bool:
+    """Whether a byte is there that a run may begin with; no way out of the loop, so that it compiles to vector code."""
+    found = np.uint64(0)
+    position = begin
+    while position + 8 <= end:
+        word = load8(data, position)
+        others = word ^ _E2S
+        # the highest bit of a byte: it and the next two are set in the byte, and it is not E2
+        found |= word & (word << np.uint64(1)) & (word << np.uint64(2)) & (((others & _LOWS) + _LOWS) | others)
+        position += 8
+    for rest in range(position, end):
+        if _MAY_BEGIN[data[rest]]:
+            return True
+    return bool(found & _HIGHS)
 
 
 @njit("int64(uint8[::1], int64, int64, uint8[::1])")
@@ -172,6 +190,8 @@ def syllable_boundaries(data: Bytes, offsets: Positions, table: Bytes) -> Positi
         count = 0
         for document in range(offsets.size - 1):
             begin, end = offsets[document], offsets[document + 1]
+            if not may_have_run(data, begin, end):
+                continue
             position = next_run(data, begin, end, table)
             last = int64(-1)
             while position < end:
@@ -187,6 +207,8 @@ def syllable_boundaries(data: Bytes, offsets: Positions, table: Bytes) -> Positi
                     count += 1
                 last = stop
                 position = next_run(data, stop, end, table)
+        if count == 0:
+            break
         if not filling:
             found = np.empty(count, dtype=np.int64)
     return found
@@ -200,8 +222,12 @@ def all_runs(data: Bytes, offsets: Positions, longest: int, table: Bytes) -> tup
     for filling in range(2):
         count = 0
         for document in range(offsets.size - 1):
+            if not may_have_run(data, offsets[document], offsets[document + 1]):
+                continue
             room = starts[count:] if filling else starts
             count += find_runs(data, offsets[document], offsets[document + 1], longest, table, room, ends[count:])
+        if count == 0:
+            break
         if not filling:
             starts, ends = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
     return starts, ends

@@ -12,7 +12,9 @@ from uniseg import graphemecluster
 from gristmill.stages import segmentation
 from gristmill.stages.features import TextFeatures
 from gristmill.stages.segmentation import libraries, require, syllables_plainly
+from gristmill.stages.segmentation_kernels import all_runs
 from gristmill.stages.stage import StageUnavailable
+from gristmill.stages.unspaced_scripts import script_table
 from gristmill.stages.words import split_words_plainly
 
 SEGMENTED = ["segmented", "segmented_alphanumeric", "segmented_by_rules", "segmented_by_rules_alphanumeric"]
@@ -167,3 +169,11 @@ def test_without_the_library_the_message_names_the_extra_and_the_rules(monkeypat
 def test_the_library_is_part_of_what_the_words_stand_on():
     assert libraries("uax29", None, "segmented_by_rules_alphanumeric") == ()
     assert libraries("segmented_alphanumeric") == ("icu4py",)
+
+
+def test_one_character_is_found_wherever_it_stands_in_a_long_text():
+    texts = ["“" * (at % 3) + "é" + "a" * at + "中" + "b" * (40 - at) for at in range(40)]
+    assert [len(words) for words in words_of(texts, "segmented_alphanumeric")] == [3] * 40
+    features = TextFeatures(pa.array(["a" * 30 + "“é”—" * 9, "中"], pa.large_string()))
+    starts, ends = all_runs(features.data, features.offsets, 1 << 16, script_table(True))
+    assert (ends - starts).tolist() == [3]
