@@ -11,7 +11,9 @@ from gristmill.trainer.model_settings import ModelSettings
 
 __all__ = [
     "CheckpointSettings",
+    "LossSettings",
     "ModelSettings",
+    "ObjectiveSettings",
     "OptimizerSettings",
     "ScheduleSettings",
     "Settings",
@@ -40,6 +42,52 @@ class ScheduleSettings(Settings):
     warmup_steps: NonNegativeInt = 0
     least: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the learning rate at the end."""
+
+
+class Denoisers(Settings):
+    """Shares of UL2's kinds of denoiser; the defaults are U-PaLM's (Tay et al. 2022, arXiv:2210.11399)."""
+
+    R: NonNegativeFloat = 0.25
+    """Short spans, few of them hidden."""
+    S: NonNegativeFloat = 0.5
+    """The end of the window, given what stands before it."""
+    X: NonNegativeFloat = 0.25
+    """Long spans, or many."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.R + self.S + self.X <= 0:
+            raise ValueError("no denoiser has a share; set one of R, S, X")
+        return self
+
+
+class ObjectiveSettings(Settings):
+    """What the model learns to predict; each window's draw depends on the run's seed and the window alone."""
+
+    name: Literal["causal", "prefix", "span_corruption", "ul2", "fill_in_the_middle"] = "causal"
+    prefix_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    """prefix, and the S denoiser of ul2: mean share of a window that is only read."""
+    corrupted: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """span_corruption: share of the tokens that are hidden."""
+    mean_span: PositiveFloat = 3.0
+    """span_corruption: mean length of a hidden span, in tokens."""
+    denoisers: Denoisers = Denoisers()
+    """ul2: shares of its kinds of denoiser."""
+    rate: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """fill_in_the_middle: share of the windows that are rearranged."""
+    suffix_first: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """fill_in_the_middle: share of those that give the suffix before the prefix (SPM; Bavarian et al. 2022, arXiv:2207.14255)."""
+    bidirectional_prefix: bool = True
+    """Whether the tokens that are only read see each other both ways."""
+
+
+class LossSettings(Settings):
+    """What is minimised beside the cross-entropy, and how it is computed."""
+
+    z_weight: NonNegativeFloat = 0.0
+    """Weight of the squared log-sum-exp of the logits; 1e-5 in OLMo-core's recipes, 1e-4 in PaLM (from memory)."""
+    chunk_tokens: PositiveInt | None = 2048
+    """Positions whose logits live at once; all of a micro-batch when null."""
 
 
 class CheckpointSettings(Settings):
@@ -81,6 +129,10 @@ class TrainSettings(Settings):
     progress_every: PositiveInt = 5
     """Steps between lines of progress."""
     model: ModelSettings = ModelSettings()
+    attention: Literal["auto", "plain", "sdpa", "flex"] = "auto"
+    """Kernel of the attention; auto takes the one that fits."""
+    objective: ObjectiveSettings = ObjectiveSettings()
+    loss: LossSettings = LossSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()

@@ -17,13 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from gristmill.trainer import checkpoint, run_folder
+from gristmill.trainer import checkpoint, flops, run_folder
 from gristmill.trainer.config import ConfigError, read_config
 from gristmill.trainer.data import settle
 from gristmill.trainer.loader import Draw, Loader, Plan, PlanMismatch, Sources
+from gristmill.trainer.micro_batch import MicroBatch, make_micro_batches
 from gristmill.trainer.model import Decoder
+from gristmill.trainer.mup import parameter_groups
+from gristmill.trainer.objectives import Objective
 from gristmill.trainer.schedule import cosine_rate
 from gristmill.trainer.settings import TrainSettings
 
@@ -109,7 +111,7 @@ class _Ready:
     """A batch on the device, and where the data stands after it."""
 
     draw: Draw
-    micro_batches: list[Tensor]
+    micro_batches: list[MicroBatch]
     state: dict[str, Any]
     wait_seconds: float
 
@@ -121,7 +123,12 @@ class Training:
         """Draw the weights and stand before the first of so many steps."""
         self.settings, self.device, self.plan, self.last = settings, device, plan, steps
         torch.manual_seed(settings.seed)
-        self.model = Decoder(settings.model, shards.tokenizer.vocab_size, settings.seq_len).to(device)
+        try:
+            self.objective = Objective(settings.objective, shards.tokenizer.vocab_size, settings.seq_len)
+            self.model = _model(settings, self.objective).to(device)
+        except ValueError as error:
+            raise ConfigError(f"{settings.name}: {error}") from error
+        self.flops = flops.flops_per_token(settings.model, self.model.embedding.num_embeddings, self.objective.length)
         self.optimizer = _optimizer(self.model, settings, device)
         self.loader = Loader(shards, plan, settings.seed)
         self.data_state = self.loader.state()
@@ -145,6 +152,8 @@ class Training:
             "plan_hash": self.plan.hash(),
             "tokenizer": self.tokenizer,
             "parameters": self.parameters,
+            "flops_per_token": self.flops,
+            "flops_formula": flops.FORMULA,
             "device": str(self.device),
             "threads": torch.get_num_threads(),
             "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
@@ -207,7 +216,22 @@ class Training:
                 "data_wait_ms": 1000 * batch.wait_seconds,
                 "step_ms": 1000 * seconds,
                 "order_hash": batch.draw.order_hash,
+                **self._utilisation(seconds),
             }
+
+    def _utilisation(self, seconds: float) -> dict[str, float]:
+        """Model FLOPs utilisation by both conventions, on a GPU whose peak is known."""
+        peak = flops.peak(torch.cuda.get_device_name(self.device)) if self.device.type == "cuda" else None
+        if peak is None:
+            return {}
+        positions = self.plan.windows * self.objective.length / seconds
+        causal = flops.flops_per_token(
+            self.settings.model, self.model.embedding.num_embeddings, self.objective.length, causal=True
+        )
+        return {
+            "mfu": flops.utilisation(positions, self.flops, peak),
+            "mfu_causal": flops.utilisation(positions, causal, peak),
+        }
 
     def _batches(self) -> Iterator[_Ready]:
         """Batches up to the last step; while one is trained on, a thread reads the next."""
@@ -218,7 +242,7 @@ class Training:
             reading = pool.submit(self._read, draw)
             while True:
                 asked = time.perf_counter()
-                micro_batches = [rows.to(self.device, non_blocking=True) for rows in reading.result()]
+                micro_batches = [part.to(self.device) for part in reading.result()]
                 ready = _Ready(draw, micro_batches, self.loader.state(), time.perf_counter() - asked)
                 if draw.step < self.last:
                     draw = self.loader.draw()
@@ -227,10 +251,10 @@ class Training:
                 if ready.draw.step >= self.last:
                     return
 
-    def _read(self, draw: Draw) -> list[Tensor]:
+    def _read(self, draw: Draw) -> list[MicroBatch]:
         rows = self.loader.rows(draw, self.settings.micro_windows or self.plan.windows)
-        tensors = [torch.from_numpy(part) for part in rows]
-        return [tensor.pin_memory() for tensor in tensors] if self.device.type == "cuda" else tensors
+        parts = make_micro_batches(rows, draw, self.objective, self.settings.seed)
+        return [part.pinned() for part in parts] if self.device.type == "cuda" else parts
 
     def _rate(self, update: int) -> float:
         schedule = self.settings.schedule
@@ -242,17 +266,19 @@ class Training:
             least=schedule.least,
         )
 
-    def _update(self, micro_batches: list[Tensor], rate: float) -> tuple[float, float]:
-        """One step of the optimizer: the mean loss before it, in nats a token, and the norm of its gradients before clipping."""
+    def _update(self, micro_batches: list[MicroBatch], rate: float) -> tuple[float, float]:
+        """One step of the optimizer: the mean cross-entropy before it, nats a token, and the norm of its unclipped gradients."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate_factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for rows in micro_batches:
+        # means are over the tokens of the whole batch, however it is split and wherever targets are ignored
+        counted = torch.tensor(max(1, sum(part.counted for part in micro_batches)), device=self.device)
+        for part in micro_batches:
             with self._precision():
-                loss = self.model.loss(rows) / len(micro_batches)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+                losses = self.model(part.ids, part.targets, prefix=part.prefix, denominator=counted)
+            losses.total.backward()
+            total += losses.per_token.sum() / counted
         clip = self.settings.optimizer.clip
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if clip is None else clip)
         mean = total.item()
@@ -265,12 +291,23 @@ class Training:
         return torch.autocast("cuda", dtype=torch.bfloat16) if self.device.type == "cuda" else nullcontext()
 
 
+def _model(settings: TrainSettings, objective: Objective) -> Decoder:
+    """The model, its weights drawn."""
+    of = settings.loss
+    return Decoder(
+        settings.model,
+        objective.special.vocab_size,
+        objective.length,
+        kernel=settings.attention,
+        z_weight=of.z_weight,
+        chunk_tokens=of.chunk_tokens,
+    )
+
+
 def _optimizer(model: Decoder, settings: TrainSettings, device: torch.device) -> torch.optim.AdamW:
-    """AdamW in two groups: matrices and embeddings decay, the gains of norms do not."""
+    """AdamW: matrices and embeddings decay, gains and biases do not; muP gives hidden matrices a rate of their own."""
     of = settings.optimizer
-    decaying = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
-    others = [parameter for parameter in model.parameters() if parameter.dim() < 2]
-    groups = [{"params": decaying, "weight_decay": of.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = parameter_groups(model, of.weight_decay)
     return torch.optim.AdamW(groups, lr=of.learning_rate, betas=(of.beta1, of.beta2), eps=of.epsilon, fused=device.type == "cuda")
 
 
