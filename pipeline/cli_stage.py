@@ -33,7 +33,9 @@ def stages(*, list: List = False, as_json: AsJson = False) -> None:
     if list or as_json:
         print_stages(as_json)
     else:
-        stage_app.help_print()
+        from gristmill.pipeline.cli import app
+
+        app.help_print(["stage"])
 
 
 def offer_stages(arguments: Sequence[str]) -> None:

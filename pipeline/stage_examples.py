@@ -1,0 +1,31 @@
+"""An example of each stage by itself, as its help shows it."""
+
+EXAMPLES: dict[str, str] = {
+    "url_filter": "crawl.warc.gz out/urls --banned-words casino poker --categories adult",
+    "opt_out": "crawl.warc.gz out/allowed",
+    "extract": "crawl.warc.gz out/texts --engine resiliparse",
+    "language": "out/texts out/english --keep.en 0.65",
+    "gopher_quality": "out/texts out/prose --min-words 200",
+    "gopher_repetition": "out/texts out/varied --flavour datatrove",
+    "pii": "out/texts out/masked",
+    "roots": "out/texts out/french --language fr",
+    "c4_lines": "out/texts out/sentences",
+    "c4": "out/texts out/c4",
+    "oscar": "out/texts out/annotated --min-lines 5",
+    "fineweb": "out/texts out/fineweb --max-short-lines 0.5",
+    "repeated_lines": "out/texts out/unrepeated",
+    "code": "sources.jsonl.gz out/code --text-column content",
+    "normalise": "out/texts out/normalised",
+    "redpajama_v2": "out/texts out/signals --signals all",
+    "line_corrections": "out/texts out/corrected",
+    "madlad": "out/texts out/madlad --min-sentences 5",
+    "url_dedup": "out/texts out/pages",
+    "exact": "out/texts out/unique",
+    "minhash": "out/texts out/different --bands 14 --rows 8",
+}
+"""Stage -> what follows `gristmill stage NAME`."""
+
+
+def example_of(name: str) -> str:
+    """The command line of an example; for a user's own stage one without flags."""
+    return f"gristmill stage {name} {EXAMPLES.get(name, 'out/texts out/' + name.rpartition(':')[2].lower())}"
