@@ -9,18 +9,19 @@ SHAPE = ModelSettings(layers=2, width=32, heads=2)
 
 
 def sizes(*, mup):
-    shape = ModelSettings(layers=2, width=64, heads=4)
-    rows = coordinate_check(shape, widths=[64, 128, 512], steps=4, mup=mup)
-    return {name: [row[name] for row in rows if row["step"] == 4] for name in ("blocks_change", "logits_change")}
+    shape = ModelSettings(layers=1, width=64, heads=4)
+    rows = coordinate_check(shape, widths=[64, 256], steps=3, mup=mup)
+    return {name: [row[name] for row in rows if row["step"] == 3] for name in ("blocks_change", "logits_change")}
 
 
-def test_activations_are_flat_over_an_eightfold_width():
+def test_activations_are_flat_over_a_fourfold_width():
     for name, values in sizes(mup=True).items():
         assert max(values) / min(values) < 1.5, name
 
 
 def test_without_it_they_grow():
-    assert sizes(mup=False)["blocks_change"][-1] > 4 * sizes(mup=False)["blocks_change"][0]
+    least, most = sizes(mup=False)["blocks_change"]
+    assert most > 4 * least
 
 
 def test_groups_of_four_times_the_base_width():
