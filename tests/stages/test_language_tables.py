@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from gristmill.stages.gopher_quality import GopherQuality
 from gristmill.stages.language import Language
@@ -95,3 +97,12 @@ def test_german_words_may_be_longer_by_the_shipped_table():
     assert rows["fi"]["max_word_length"] > rows["de"]["max_word_length"] > rows["en"]["max_word_length"] == 10
     assert rows_for("fineweb2", "fineweb")["de"] == {"max_short_lines": None, "max_copied_line_chars": 0.1}
     assert "en" not in rows_for("fineweb2", "fineweb")
+
+
+def test_the_recipe_lines_of_the_documentation_are_settings():
+    page = (Path(__file__).parents[2] / "docs" / "language.md").read_text("utf-8")
+    lines = YAML(typ="safe").load(page.split("```yaml\n")[1].split("```")[0])
+    assert len(lines) > 10
+    for line in lines:
+        kind, settings = (line, {}) if isinstance(line, str) else next(iter(line.items()))
+        assert stage_class(kind)(**settings).kind == kind
