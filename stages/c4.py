@@ -55,6 +55,9 @@ class C4(Filter):
     min_sentences: NonNegativeInt | None = 3
     """Fewest sentences. [code: TFDS; the paper's first version and datatrove have 5]"""
 
+    min_third_line_chars: NonNegativeInt | None = None
+    """Fewest characters of the third longest line, which is mC4's rule in place of that on end marks: 200 there. [code: TFDS]"""
+
     bad_words: str | None = None
     """File of words that no kept page holds: a word a line (.txt, .txt.gz), or `lang` and `term` a line (.jsonl, .jsonl.gz)."""
 
@@ -76,6 +79,7 @@ class C4(Filter):
         yield Rule("lorem_ipsum", "lorem_ipsum_count", at_most=self.max_lorem_ipsum)
         yield Rule("curly_bracket", "curly_bracket_count", at_most=self.max_curly_brackets)
         yield Rule("too_few_sentences", "sentence_count", at_least=self.min_sentences)
+        yield Rule("too_few_long_lines", "third_longest_line_length", at_least=self.min_third_line_chars)
         if self.bad_words is not None:
             yield Rule("bad_word", "has_bad_word", at_most=0)
 
@@ -121,7 +125,15 @@ class C4(Filter):
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""
-        modules = ("signals.c4", "signals.sentences", "c4_kernels", "cut_kernels", "sentences", "line_classes")
+        modules = (
+            "signals.c4",
+            "signals.sentences",
+            "c4_kernels",
+            "long_line_kernels",
+            "cut_kernels",
+            "sentences",
+            "line_classes",
+        )
         return [*SIGNAL_CODE, *(f"gristmill.stages.{module}" for module in modules)]
 
     def _terms(self) -> dict[str, tuple[str, ...]]:

@@ -45,7 +45,7 @@ _NAMES_OF_MODULE: dict[str, tuple[str, ...]] = {
         "copied_line_char_fraction",
         "newlines_per_word",
     ),
-    "c4": ("lorem_ipsum_count", "curly_bracket_count", "page_character_count"),
+    "c4": ("lorem_ipsum_count", "curly_bracket_count", "page_character_count", "third_longest_line_length"),
     "roots": (
         "roots_word_count",
         "character_repetition_ratio",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gristmill.stages import c4_kernels as kernels
+from gristmill.stages.long_line_kernels import third_longest_lines
 from gristmill.stages.signals import signal
 from gristmill.stages.unicode_tables import tables
 
@@ -54,3 +55,16 @@ def page_character_count(features: TextFeatures) -> NDArray[np.float64]:
 def page_character_count_plainly(text: str) -> float:
     """What `page_character_count` computes, one text at a time."""
     return float(len("\n".join(stripped for line in text.split("\n") if (stripped := line.strip()))))
+
+
+@signal(
+    unit="characters", source="Xue et al. 2021, arXiv:2010.11934, section 3.1 [code: TFDS text/c4_utils.py, paragraph_filter]"
+)
+def third_longest_line_length(features: TextFeatures) -> NDArray[np.float64]:
+    """Characters of the third longest line; 0 with fewer than three lines."""
+    return third_longest_lines(features.data, features.offsets).astype(np.float64)
+
+
+def third_longest_line_length_plainly(text: str) -> float:
+    """What `third_longest_line_length` computes, one text at a time."""
+    return float(sorted([*map(len, text.split("\n")), 0, 0])[-3])

@@ -86,6 +86,23 @@ def test_the_bounds_themselves_are_kept(rule, kept, dropped):
     assert verdict.kept.tolist() == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("lengths", "third", "kept"),
+    [
+        ((200, 200, 200), 200, True),
+        ((200, 200, 199), 199, False),
+        ((600,), 0, False),
+        ((300, 10, 250, 0, 200), 200, True),
+        ((200, 200), 0, False),
+    ],
+)
+def test_worked_cases_of_mc4(lengths, third, kept):
+    # é: characters are counted, not bytes
+    verdict = judge(C4(**OFF, min_third_line_chars=200), ["\n".join("é" * length for length in lengths)])
+    assert verdict.values[0].tolist() == [third]
+    assert verdict.first_failed_rule == [None if kept else "too_few_long_lines"]
+
+
 def test_a_rule_that_is_none_is_off():
     assert judge(C4(**OFF), ["", "{ lorem ipsum"]).kept.tolist() == [True, True]
 

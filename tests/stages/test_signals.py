@@ -30,6 +30,7 @@ SWITCHES: dict[str, dict[str, list[object]]] = {
     "lorem_ipsum_count": {},
     "curly_bracket_count": {},
     "page_character_count": {},
+    "third_longest_line_length": {},
     "word_count": {"words": [*SPLITTERS], "punctuation": ["counted", "ignored"]},
     "mean_word_length": {"words": [*SPLITTERS], "punctuation": ["counted", "ignored"]},
     "stop_word_count": {"words": ["whitespace", "uax29"], "distinct": [False, True], "any_case": [False, True]},
