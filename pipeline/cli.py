@@ -23,7 +23,8 @@ from gristmill.pipeline.cli_run import clean, plan, run
 from gristmill.pipeline.cli_shards import shards_app
 from gristmill.pipeline.cli_stage import offer_stages, stage_app
 from gristmill.pipeline.cli_tokenizer import tokenizer_app
-from gristmill.pipeline.cli_tools import demo_crawl, models_app, train
+from gristmill.pipeline.cli_tools import demo_crawl, models_app
+from gristmill.pipeline.cli_train import train_app
 from gristmill.pipeline.errors import GuardrailStop, TaskFailed, UserError
 from gristmill.stages.stage import StageUnavailable
 
@@ -51,9 +52,9 @@ app = App(
     default_parameter=Parameter(consume_multiple=True, show_env_var=False),
     suppress_keyboard_interrupt=False,
 )
-for _command in (run, plan, clean, funnel, why, sample, whatif, export, train, demo_crawl):
+for _command in (run, plan, clean, funnel, why, sample, whatif, export, demo_crawl):
     app.command(_command)
-for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, shards_app, models_app, lists_app):
+for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, shards_app, train_app, models_app, lists_app):
     app.command(_group)
 
 

@@ -1,4 +1,4 @@
-"""The commands around a run: models, training, the demo crawl."""
+"""The commands around a run: models, the demo crawl."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import sys
 
 from cyclopts import App
 
-from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
-from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.cli_shared import AsJson, print_table, show_json
 
 models_app = App(name="models", help="Model files (language identification, ...) in the user's cache.")
 
@@ -52,35 +51,6 @@ def models_fetch(name: str, /) -> None:
     from gristmill.stages.models import fetch
 
     print(fetch(name, lambda line: print(line, file=sys.stderr)))
-
-
-def train(config: str, /, *, set: Sets = (), output: str | None = None, as_json: AsJson = False) -> None:
-    """Train a model on token shards. An output folder with a checkpoint is continued.
-
-    Example: gristmill train tiny --set data=out/web/shards steps=20 schedule.steps=20 --output out/tiny
-
-    Args:
-        config: a file, or the name of a shipped one such as tiny.
-        set: changes to the settings, each PATH=VALUE.
-        output: folder for checkpoints and metrics.jsonl; default: runs/ and the name of the configuration.
-        as_json: print what it came to as JSON.
-    """
-    try:
-        from gristmill.trainer.train import train as start
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise UserError("training needs PyTorch, which is not installed: pip install 'gristmill[train]'") from None
-    from gristmill.trainer.config import ConfigError
-
-    try:
-        result = start(config, set, output)
-    except ConfigError as error:
-        raise UserError(str(error)) from error
-    if as_json:
-        show_json(result)
-    else:
-        print_table([{"setting": key, "value": value} for key, value in result.items()])
 
 
 def demo_crawl(output: str, /) -> None:

@@ -1,0 +1,127 @@
+"""The commands `gristmill train ...`: training itself, and questions about a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cyclopts import App
+
+from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
+from gristmill.pipeline.errors import UserError
+
+train_app = App(name="train", help="Train a model on token shards, and ask what a model is like.")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What is wrong with a configuration or its model is the user's to mend; so is a missing PyTorch."""
+    from gristmill.trainer.config import ConfigError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors"):
+            raise
+        raise UserError(f"training needs {error.name}, which is not installed: pip install 'gristmill[train]'") from None
+    except ConfigError as error:
+        raise UserError(str(error)) from error
+
+
+def _show(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show_json(result)
+    else:
+        print_table([{"setting": key, "value": value} for key, value in result.items()])
+
+
+@train_app.default
+def train(config: str, /, *, set: Sets = (), output: str | None = None, as_json: AsJson = False) -> None:
+    """Train a model on token shards. An output folder with a checkpoint is continued.
+
+    Example: gristmill train tiny --set data=out/web/shards steps=20 schedule.steps=20 --output out/tiny
+
+    Args:
+        config: a file, or the name of a shipped one such as tiny.
+        set: changes to the settings, each PATH=VALUE.
+        output: folder for checkpoints and metrics.jsonl; default: runs/ and the name of the configuration.
+        as_json: print what it came to as JSON.
+    """
+    with told():
+        from gristmill.trainer.train import train as start
+
+        result = start(config, set, output)
+    _show(result, as_json)
+
+
+@train_app.command(name="describe")
+def train_describe(config: str, /, *, set: Sets = (), as_json: AsJson = False) -> None:
+    """Count a model's parameters and what a token of training costs; nothing is trained and no data is read.
+
+    Example: gristmill train describe llama3-8b
+
+    Args:
+        config: a file, or the name of a shipped one.
+        set: changes to the settings, each PATH=VALUE.
+        as_json: print JSON.
+    """
+    with told():
+        from gristmill.trainer.describe import describe
+
+        result = describe(config, set)
+    _show(result, as_json)
+
+
+@train_app.command(name="coordinate-check")
+def train_coordinate_check(
+    config: str,
+    /,
+    *,
+    set: Sets = (),
+    widths: tuple[int, ...] = (),
+    steps: int = 5,
+    learning_rate: float = 0.01,
+    without: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how large activations grow in the first steps at several widths: with muP they do not depend on the width.
+
+    Example: gristmill train coordinate-check tiny --widths 128 256 512
+
+    Args:
+        config: a file, or the name of a shipped one; its width is the base width.
+        set: changes to the settings, each PATH=VALUE.
+        widths: to compare; the model's, and 2 and 4 times that, by default.
+        steps: updates.
+        learning_rate: of Adam, at the base width.
+        without: leave muP out, to see what it does.
+        as_json: print JSON.
+    """
+    with told():
+        from gristmill.trainer.describe import check_coordinates
+
+        rows = check_coordinates(config, set, widths=widths, steps=steps, learning_rate=learning_rate, mup=not without)
+    if as_json:
+        show_json(rows)
+    else:
+        print_table([{key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows])
+
+
+@train_app.command(name="export")
+def train_export(run: str, folder: str, /, *, step: int | None = None, as_json: AsJson = False) -> None:
+    """Write a checkpoint as config.json and model.safetensors, as `transformers` reads them.
+
+    Example: gristmill train export out/tiny out/tiny-hf
+
+    Args:
+        run: output folder of a training.
+        folder: to write; must not hold a model.
+        step: of the checkpoint; the newest by default.
+        as_json: print JSON.
+    """
+    with told():
+        from gristmill.trainer.describe import export_run
+
+        result = export_run(run, folder, step)
+    _show(result, as_json)
