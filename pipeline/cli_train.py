@@ -11,7 +11,11 @@ from cyclopts import App
 from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
 from gristmill.pipeline.errors import UserError
 
-train_app = App(name="train", help="Train a model on token shards, and ask what a model is like.")
+train_app = App(
+    name="train",
+    help="Train a model on token shards, and ask what a model is like. An output folder with a checkpoint is continued.\n\n"
+    "Example: gristmill train tiny --set data=out/web/shards steps=20 schedule.steps=20 --output out/tiny",
+)
 
 
 @contextmanager
@@ -38,9 +42,7 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
 
 @train_app.default
 def train(config: str, /, *, set: Sets = (), output: str | None = None, as_json: AsJson = False) -> None:
-    """Train a model on token shards. An output folder with a checkpoint is continued.
-
-    Example: gristmill train tiny --set data=out/web/shards steps=20 schedule.steps=20 --output out/tiny
+    """Train a model on token shards.
 
     Args:
         config: a file, or the name of a shipped one such as tiny.
