@@ -236,6 +236,7 @@ RPV2_CODE = (
     "gristmill.stages.signals.redpajama",
     "gristmill.stages.signals.redpajama_lists",
     "gristmill.stages.redpajama_kernels",
+    "gristmill.stages.redpajama_word_kernels",
     "gristmill.stages.character_classes",
     "gristmill.stages.word_lists",
     "gristmill.stages.ngram_kernels",

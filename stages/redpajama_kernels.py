@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gristmill.stages.character_classes import ASCII_PUNCTUATION, LOWER_OR_TITLE, NUMERIC, UPPER
+from gristmill.stages.byte_masks import NONE, ONE, address, between, first_bits, lowest, ones
+from gristmill.stages.character_classes import ASCII_PUNCTUATION, LOWER_OR_TITLE, UPPER
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import (
     code_point_at,
     code_point_start_before,
     find_newline,
     hash_bytes,
+    hash_word,
     int64,
     split_at_whitespace,
-    split_words_and_punctuation,
     strip,
 )
 from gristmill.stages.unicode_tables import WHITESPACE, WORD
-from gristmill.stages.word_kernels import longest_document
+from gristmill.stages.word_kernels import longest_document, words_with
+from gristmill.stages.word_marks import INSIDES, LASTS, WORDPUNCT_WORDS, mark_words, room_for_marks, write_spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,20 +32,17 @@ if TYPE_CHECKING:
     Positions = NDArray[np.int64]
     Points = NDArray[np.int32]
     Hashes = NDArray[np.uint64]
+    Masks = NDArray[np.uint64]
 
 CHARACTERS, CURLY_BRACKETS, UPPER_CASE, SENTENCES, WORDS, WITHOUT_LETTER, ALL_CAPS = range(7)
 """Columns of `raw_statistics`."""
 LINES, BULLETS, TERMINAL, ELLIPSES = range(4)
 """Columns of `raw_line_statistics`."""
-NORMALISED_CHARACTERS, NUMERICS, LOREM_IPSUMS, NORMALISED_WORDS, JAVASCRIPTS = range(5)
-"""Columns of `normalised_statistics`."""
 
 BULLET_POINTS = "\u2022\u2023\u25b6\u25c0\u25e6\u25a0\u25a1\u25aa\u25ab\u2013"
 TERMINAL_MARKS = ".!?\u201d"
 
 _BULLET_POINTS = np.array([ord(mark) for mark in BULLET_POINTS], dtype=np.int64)
-_LOREM_IPSUM = np.frombuffer(b"lorem ipsum", np.uint8).copy()
-_JAVASCRIPT = np.frombuffer(b"javascript", np.uint8).copy()
 _FEW = 32
 
 _ASCII = [chr(byte) if byte < 0x80 else " " for byte in range(256)]
@@ -126,7 +125,7 @@ def normalised(
         UTF-8 bytes of all normalised texts, and where each begins.
     """
     # no code point's decomposition takes more than three times its bytes; pages that are not written take no memory
-    target = np.empty(3 * data.size + 16, dtype=np.uint8)
+    target = np.empty(3 * (offsets[-1] - offsets[0]) + 16, dtype=np.uint8)
     starts = np.empty(offsets.size, dtype=np.int64)
     marks = np.empty(2 * longest_document(offsets) + 16, dtype=np.int32)
     ordered = np.empty(marks.size, dtype=np.int32)
@@ -177,6 +176,64 @@ def normalised(
     return target[:size], starts
 
 
+@njit("UniTuple(uint64, 3)(uint8[::1], int64, uint64, uint8[::1], uint8[::1])")
+def _beyond_ascii(
+    data: Bytes, position: int, leads: np.uint64, flags: Bytes, classes: Bytes
+) -> tuple[np.uint64, np.uint64, np.uint64]:
+    r"""Which of the characters that begin at `leads` are `\w`, upper case, and cased in another way."""
+    in_word = upper = lower = NONE
+    while leads:
+        bit = leads & (~leads + ONE)
+        point, _ = code_point_at(data, position + lowest(leads))
+        leads ^= bit
+        in_word |= bit if flags[point] & WORD else NONE
+        upper |= bit if classes[point] & UPPER else NONE
+        lower |= bit if classes[point] & LOWER_OR_TITLE else NONE
+    return in_word, upper, lower
+
+
+@njit("void(uint8[::1], int64, int64, uint8[::1], uint8[::1], uint64[:, ::1], int64[::1])")
+def _count_raw(data: Bytes, begin: int, end: int, flags: Bytes, classes: Bytes, words: Masks, row: Positions) -> None:
+    """Count characters, sentences, and sorts of the words that `words` marks; arguments as in `raw_statistics`."""
+    characters = curly = upper_case = sentences = with_letter = all_caps = 0
+    letter_carry = upper_carry = lower_carry = sentence_carry = NONE
+    blocks = (end - begin + 63) >> 6
+    for block in range(blocks):
+        position = begin + 64 * block
+        at, left = address(data, position), data.size - position
+        within = first_bits(end - position)
+        inside, lasts = words[INSIDES, block], words[LASTS, block]
+        upper, lower = between(at, left, 0x41, 0x5A) & within, between(at, left, 0x61, 0x7A) & within
+        letter = upper | lower
+        in_word = letter | (within & (between(at, left, 0x30, 0x39) | between(at, left, 0x5F, 0x5F)))
+        characters += ones(within & ~between(at, left, 0x80, 0xBF))
+        curly += ones(within & (between(at, left, 0x7B, 0x7B) | between(at, left, 0x7D, 0x7D)))
+        leads = within & between(at, left, 0xC0, 0xFF)
+        if leads:
+            more_in_word, more_upper, more_lower = _beyond_ascii(data, position, leads, flags, classes)
+            in_word |= more_in_word
+            upper |= more_upper
+            lower |= more_lower
+        upper_case += ones(upper)
+        found, letter_carry = words_with(letter, inside, lasts, letter_carry)
+        with_letter += ones(found)
+        with_upper, upper_carry = words_with(upper & inside, inside, lasts, upper_carry)
+        with_lower, lower_carry = words_with(lower & inside, inside, lasts, lower_carry)
+        all_caps += ones(with_upper & ~with_lower)
+        # a sentence is what lies between the marks at its end, if a word begins in it
+        marks = between(at, left, 0x2E, 0x2E) | between(at, left, 0x21, 0x21) | between(at, left, 0x3F, 0x3F)
+        if block == blocks - 1:
+            marks |= ONE << np.uint64(end - position - 1)
+        found, sentence_carry = words_with(in_word, within, marks & within, sentence_carry)
+        sentences += ones(found)
+    row[CHARACTERS] = characters
+    row[CURLY_BRACKETS] = curly
+    row[UPPER_CASE] = upper_case
+    row[SENTENCES] = sentences
+    row[WITHOUT_LETTER] = row[WORDS] - with_letter
+    row[ALL_CAPS] = all_caps
+
+
 @njit("int64[:, ::1](uint8[::1], int64[::1], uint8[::1], uint8[::1])")
 def raw_statistics(data: Bytes, offsets: Positions, flags: Bytes, classes: Bytes) -> NDArray[np.int64]:
     r"""Count characters, sentences and words (runs of `\w` and of what is neither that nor white space) of each document.
@@ -189,40 +246,14 @@ def raw_statistics(data: Bytes, offsets: Positions, flags: Bytes, classes: Bytes
         without an ASCII letter; words that are `str.isupper`.
     """
     result = np.zeros((offsets.size - 1, 7), dtype=np.int64)
+    longest = longest_document(offsets)
+    words = room_for_marks(longest)
+    starts, ends = np.empty(longest + 1, dtype=np.int64), np.empty(longest + 1, dtype=np.int64)
     for document in range(offsets.size - 1):
-        position, end = offsets[document], offsets[document + 1]
-        characters = curly = upper = sentences = words = with_letter = caps = 0
-        in_sentence = kind = letter = cased = 0
-        while position < end:
-            point, size = int64(data[position]), 1
-            if point >= 0x80:
-                point, size = code_point_at(data, position)
-            position += size
-            flag, klass = int64(flags[point]), int64(classes[point])
-            characters += 1
-            curly += int64(point == 0x7B) + int64(point == 0x7D)
-            upper += int64(klass & UPPER != 0)
-            # without branches at the ends of words, whose length cannot be predicted
-            in_word = int64(flag & WORD != 0)
-            sentences += in_word & ~in_sentence
-            ends = int64(point == 0x2E) | int64(point == 0x21) | int64(point == 0x3F)
-            in_sentence = (in_sentence | in_word) & ~ends
-            now = 2 * in_word + int64(flag & (WORD | WHITESPACE) == 0)
-            changed = int64(now != kind)
-            with_letter += letter & changed
-            caps += changed & int64(cased == UPPER)
-            words += changed & int64(now != 0)
-            letter = (letter & ~changed) | int64(97 <= point | 32 <= 122)  # no white space is a letter or has case
-            cased = (cased * (1 - changed)) | (klass & (UPPER | LOWER_OR_TITLE))
-            kind = now
+        begin, end = offsets[document], offsets[document + 1]
         row = result[document]
-        row[CHARACTERS] = characters
-        row[CURLY_BRACKETS] = curly
-        row[UPPER_CASE] = upper
-        row[SENTENCES] = sentences
-        row[WORDS] = words
-        row[WITHOUT_LETTER] = words - with_letter - letter
-        row[ALL_CAPS] = caps + int64(cased == UPPER)
+        row[WORDS] = mark_words(data, begin, end, WORDPUNCT_WORDS, flags, classes, words, starts, ends)
+        _count_raw(data, begin, end, flags, classes, words, row)
     return result
 
 
@@ -256,96 +287,6 @@ def raw_line_statistics(data: Bytes, offsets: Positions, flags: Bytes) -> NDArra
             row[TERMINAL] += int64(point == 0x2E or point == 0x21 or point == 0x3F or point == 0x201D)
             dots = last - first >= 3 and data[last - 1] == 0x2E and data[last - 2] == 0x2E and data[last - 3] == 0x2E
             row[ELLIPSES] += int64(point == 0x2026 or dots)
-    return result
-
-
-@njit("boolean(uint8[::1], int64, int64, Array(uint8, 1, 'C', True))", inline=True)
-def _is(data: Bytes, begin: int, end: int, wanted: Bytes) -> bool:
-    """Whether [begin, end) begins with `wanted`."""
-    if end - begin < wanted.size:
-        return False
-    same = True
-    for index in range(wanted.size):
-        same &= data[begin + index] == wanted[index]
-    return same
-
-
-@njit("int64[:, ::1](uint8[::1], int64[::1], uint8[::1])")
-def normalised_statistics(data: Bytes, offsets: Positions, classes: Bytes) -> NDArray[np.int64]:
-    """Count in normalised texts: characters, numeric ones, `lorem ipsum`, words, and the word `javascript`.
-
-    Args:
-        data, offsets: as `normalised` returns them.
-        classes: the table of `character_classes`.
-
-    Returns:
-        Shape (n_documents, 5).
-    """
-    result = np.zeros((offsets.size - 1, 5), dtype=np.int64)
-    for document in range(offsets.size - 1):
-        begin, end = offsets[document], offsets[document + 1]
-        position = begin
-        row = result[document]
-        characters = numerics = spaces = 0
-        while position < end:
-            point, size = int64(data[position]), 1
-            if point >= 0x80:
-                point, size = code_point_at(data, position)
-            elif point == 0x6C and _is(data, position, end, _LOREM_IPSUM):
-                row[LOREM_IPSUMS] += 1
-            elif point == 0x6A and (position == begin or data[position - 1] == 32) and _is(data, position, end, _JAVASCRIPT):
-                after = position + _JAVASCRIPT.size
-                row[JAVASCRIPTS] += int64(after == end or data[after] == 32)
-            characters += 1
-            spaces += int64(point == 32)
-            numerics += int64(classes[point] & NUMERIC != 0)
-            position += size
-        row[NORMALISED_CHARACTERS] = characters
-        row[NUMERICS] = numerics
-        row[NORMALISED_WORDS] = spaces + 1 if end > begin else 0
-    return result
-
-
-@njit("float64[:, ::1](uint8[::1], int64[::1], uint8[::1])")
-def unigrams(data: Bytes, offsets: Positions, flags: Bytes) -> NDArray[np.float64]:
-    """Different words of each normalised text, and the entropy of their distribution in nats.
-
-    Args:
-        data, offsets: as `normalised` returns them.
-        flags: the table of `unicode_tables`.
-
-    Returns:
-        Shape (n_documents, 2).
-    """
-    documents = offsets.size - 1
-    result = np.zeros((documents, 2), dtype=np.float64)
-    room = longest_document(offsets) + 1
-    starts, ends = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
-    keys, counts = np.empty(16, dtype=np.uint64), np.empty(16, dtype=np.int64)
-    for document in range(documents):
-        words = split_at_whitespace(data, offsets[document], offsets[document + 1], flags, starts, ends)
-        size = 16
-        while size < 2 * words:
-            size *= 2
-        if size > counts.size:
-            keys, counts = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.int64)
-        counts[:size] = 0
-        different = 0
-        for word in range(words):
-            key = hash_bytes(data, starts[word], ends[word])
-            slot = int64(key >> np.uint64(20)) & (size - 1)
-            while counts[slot] and keys[slot] != key:
-                slot = (slot + 1) & (size - 1)
-            keys[slot] = key
-            different += int64(counts[slot] == 0)
-            counts[slot] += 1
-        entropy = 0.0
-        for slot in range(size):
-            if counts[slot]:
-                share = counts[slot] / words
-                entropy -= share * np.log(share)
-        result[document, 0] = different
-        result[document, 1] = entropy
     return result
 
 
@@ -383,16 +324,21 @@ def entry_counts(data: Bytes, offsets: Positions, slots: Hashes, n: int, raw: bo
     result = np.zeros(offsets.size - 1, dtype=np.int64)
     room = longest_document(offsets) + 1
     starts, ends = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
+    marks = room_for_marks(room)
     for document in range(offsets.size - 1):
         begin, end = offsets[document], offsets[document + 1]
         if raw:
-            words = split_words_and_punctuation(data, begin, end, flags, starts, ends)
+            words = mark_words(data, begin, end, WORDPUNCT_WORDS, flags, flags, marks, starts, ends)
+            write_spans(marks, begin, end, starts, ends)
         else:
             words = split_at_whitespace(data, begin, end, flags, starts, ends)
+        found = 0
         for word in range(words - n + 1):
-            key = hash_bytes(data, starts[word], ends[word + n - 1])
+            first, last = starts[word], ends[word + n - 1]
+            key = hash_word(data, first, last)
             slot = int64(key >> np.uint64(20)) & (slots.size - 1)
             while slots[slot] and slots[slot] != key:
                 slot = (slot + 1) & (slots.size - 1)
-            result[document] += int64(slots[slot] == key)
+            found += int64(slots[slot] == key)
+        result[document] = found
     return result

@@ -8,7 +8,7 @@ import numpy as np
 
 from gristmill.stages.byte_masks import NONE, ONE, address, between, first_bits, highest, letters, lowest, ones
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import code_point_at, count_code_points, int64, load8
+from gristmill.stages.text_kernels import code_point_at, count_code_points, int64, is_ascii, load8
 from gristmill.stages.unicode_tables import ALPHANUMERIC, LETTER
 from gristmill.stages.word_marks import FIRSTS, INSIDES, LASTS, mark_words, room_for_marks, write_spans
 
@@ -103,7 +103,7 @@ def _beyond_ascii(data: Bytes, position: int, leads: np.uint64, flags: Bytes, ma
 
 
 @njit("UniTuple(uint64, 2)(uint64, uint64, uint64, uint64)", inline=True)
-def _words_with(sort: np.uint64, inside: np.uint64, lasts: np.uint64, carry: np.uint64) -> tuple[np.uint64, np.uint64]:
+def words_with(sort: np.uint64, inside: np.uint64, lasts: np.uint64, carry: np.uint64) -> tuple[np.uint64, np.uint64]:
     """The last bytes of the words that hold a byte of a sort.
 
     The bytes of a word but its last are ones that an addition carries through: each byte of the sort, added, reaches the last.
@@ -143,11 +143,11 @@ def _count_words(data: Bytes, begin: int, end: int, flags: Bytes, marks: Bytes, 
             symbol |= ellipses
             unmarked |= more_unmarked
         chars += ones(characters)
-        found, letter_carry = _words_with(letter, inside, lasts, letter_carry)
+        found, letter_carry = words_with(letter, inside, lasts, letter_carry)
         with_letter += ones(found)
-        found, symbol_carry = _words_with(symbol, inside, lasts, symbol_carry)
+        found, symbol_carry = words_with(symbol, inside, lasts, symbol_carry)
         with_symbol += ones(found)
-        found, unmarked_carry = _words_with(unmarked, inside, lasts, unmarked_carry)
+        found, unmarked_carry = words_with(unmarked, inside, lasts, unmarked_carry)
         unpunctuated += ones(found)
         # Words of nothing but marks: most are one byte
         alone = lasts & ~found
@@ -245,6 +245,16 @@ def word_statistics(
     return result
 
 
+@njit("int64(int64[::1], int64)", inline=True)
+def _length_at(counts: Positions, rank: int) -> int:
+    """Which length has the word of that rank, the shortest being of rank 0, given how many words have each length."""
+    length, below = 0, counts[0]
+    while below <= rank:
+        length += 1
+        below += counts[length]
+    return length
+
+
 @njit("float64[::1](uint8[::1], int64[::1], int64, uint8[::1], uint8[::1])")
 def median_word_lengths(data: Bytes, offsets: Positions, splitter: int, flags: Bytes, classes: Bytes) -> NDArray[np.float64]:
     """Median of the code points a word has, for each document; 0 without words. Arguments as in `word_statistics`."""
@@ -253,12 +263,22 @@ def median_word_lengths(data: Bytes, offsets: Positions, splitter: int, flags: B
     room = longest_document(offsets) + 1
     starts = np.empty(room, dtype=np.int64)
     ends = np.empty(room, dtype=np.int64)
+    counts = np.empty(256, dtype=np.int64)
     for document in range(documents):
-        words = split_words(data, offsets[document], offsets[document + 1], splitter, flags, classes, starts, ends)
+        begin, end = offsets[document], offsets[document + 1]
+        words = split_words(data, begin, end, splitter, flags, classes, starts, ends)
+        ascii_only = is_ascii(data, begin, end)
+        counts[:] = 0
         for word in range(words):
-            starts[word] = count_code_points(data, starts[word], ends[word])
-        if words:
-            result[document] = np.median(starts[:words])
+            size = ends[word] - starts[word]
+            starts[word] = size if ascii_only else count_code_points(data, starts[word], ends[word])
+            counts[min(starts[word], 255)] += 1
+        if not words:
+            continue
+        # lengths are small numbers: counting them finds the middle ones without a sort
+        lower = _length_at(counts, (words - 1) // 2)
+        upper = _length_at(counts, words // 2)
+        result[document] = (lower + upper) / 2 if upper < 255 else np.median(starts[:words])
     return result
 
 

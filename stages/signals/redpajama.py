@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from gristmill.stages import line_kernels
+from gristmill.stages import line_kernels, ngram_kernels
 from gristmill.stages import redpajama_kernels as kernels
+from gristmill.stages import redpajama_word_kernels as word_kernels
 from gristmill.stages.character_classes import character_classes, lower_decompositions
 from gristmill.stages.features import TextFeatures
 from gristmill.stages.redpajama_kernels import normalise_plainly
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 RPV2 = "Weber et al. 2024, arXiv:2411.12372 [code: RedPajama-Data app/src/core/quality_signals]"
 _DECIMALS = 8
+_BLOCK_BYTES = 1 << 20
 
 
 def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -44,17 +46,17 @@ def rounded_plainly(value: float) -> float:
     return float(np.round(value, _DECIMALS))
 
 
-def normalised(features: TextFeatures) -> TextFeatures:
-    """Features of the normalised texts."""
-
-    def compute() -> TextFeatures:
+def normalised(features: TextFeatures) -> Iterator[TextFeatures]:
+    """Features of the normalised texts, of some documents after the others: what is not kept takes no memory."""
+    first = 0
+    while first < len(features):
+        last = max(int(np.searchsorted(features.offsets, features.offsets[first] + _BLOCK_BYTES, "right")) - 1, first + 1)
         data, starts = kernels.normalised(
-            features.data, features.offsets, tables().flags, character_classes(), *lower_decompositions()
+            features.data, features.offsets[first : last + 1], tables().flags, character_classes(), *lower_decompositions()
         )
         buffers = [None, pa.py_buffer(starts), pa.py_buffer(data)]
-        return TextFeatures(pa.Array.from_buffers(pa.large_string(), len(features), buffers))
-
-    return features.kept("rpv2_normalised", compute)
+        yield TextFeatures(pa.Array.from_buffers(pa.large_string(), last - first, buffers))
+        first = last
 
 
 def raw_counts(features: TextFeatures) -> NDArray[np.int64]:
@@ -69,19 +71,33 @@ def _lines(features: TextFeatures) -> NDArray[np.int64]:
     return features.kept("rpv2_lines", lambda: kernels.raw_line_statistics(features.data, features.offsets, tables().flags))
 
 
+def _normalised_counts(features: TextFeatures) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """What `redpajama_word_kernels.normalised_statistics` counts."""
+
+    def compute() -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+        blocks = [
+            word_kernels.normalised_statistics(texts.data, texts.offsets, character_classes(), ngram_kernels.FIRST)
+            for texts in normalised(features)
+        ]
+        if not blocks:
+            return np.zeros((0, 5), np.int64), np.zeros((0, 2)), np.zeros((0, 22), np.int64)
+        words, unigrams, ngrams = zip(*blocks, strict=True)
+        return np.concatenate(words), np.concatenate(unigrams), np.concatenate(ngrams)
+
+    return features.kept("rpv2_normalised", compute)
+
+
 def word_counts(features: TextFeatures) -> NDArray[np.int64]:
-    """What `redpajama_kernels.normalised_statistics` counts."""
-    texts = normalised(features)
-    return texts.kept("rpv2_words", lambda: kernels.normalised_statistics(texts.data, texts.offsets, character_classes()))
+    """Characters, words and phrases of the normalised texts; the columns are those of `redpajama_word_kernels`."""
+    return _normalised_counts(features)[0]
 
 
 def _unigrams(features: TextFeatures) -> NDArray[np.float64]:
-    texts = normalised(features)
-    return texts.kept("rpv2_unigrams", lambda: kernels.unigrams(texts.data, texts.offsets, tables().flags))
+    return _normalised_counts(features)[1]
 
 
 def _ngrams(features: TextFeatures) -> NDArray[np.int64]:
-    return normalised(features).ngram_char_counts("whitespace", "first")
+    return _normalised_counts(features)[2]
 
 
 def raw_words(text: str) -> list[str]:
@@ -186,7 +202,7 @@ def rps_doc_symbol_to_word_ratio_plainly(text: str) -> float:
 @signal(unit="words", source=RPV2)
 def rps_doc_word_count(features: TextFeatures) -> NDArray[np.float64]:
     """Normalised words."""
-    return word_counts(features)[:, kernels.NORMALISED_WORDS].astype(np.float64)
+    return word_counts(features)[:, word_kernels.NORMALISED_WORDS].astype(np.float64)
 
 
 def rps_doc_word_count_plainly(text: str) -> float:
@@ -198,8 +214,8 @@ def rps_doc_word_count_plainly(text: str) -> float:
 def rps_doc_mean_word_length(features: TextFeatures) -> NDArray[np.float64]:
     """Mean length of the normalised words, where accents are characters of their own; 0 without words."""
     counts = word_counts(features)
-    words = counts[:, kernels.NORMALISED_WORDS]
-    return rounded(ratio(counts[:, kernels.NORMALISED_CHARACTERS] - np.maximum(words - 1, 0), words))
+    words = counts[:, word_kernels.NORMALISED_WORDS]
+    return rounded(ratio(counts[:, word_kernels.NORMALISED_CHARACTERS] - np.maximum(words - 1, 0), words))
 
 
 def rps_doc_mean_word_length_plainly(text: str) -> float:
@@ -211,7 +227,7 @@ def rps_doc_mean_word_length_plainly(text: str) -> float:
 @signal(unit="fraction", source=RPV2)
 def rps_doc_frac_unique_words(features: TextFeatures) -> NDArray[np.float64]:
     """Different normalised words by the number of all; 0 without words."""
-    words = word_counts(features)[:, kernels.NORMALISED_WORDS]
+    words = word_counts(features)[:, word_kernels.NORMALISED_WORDS]
     return rounded(ratio(_unigrams(features)[:, 0].astype(np.int64), words))
 
 
@@ -238,7 +254,7 @@ def rps_doc_unigram_entropy_plainly(text: str) -> float:
 def rps_doc_lorem_ipsum(features: TextFeatures) -> NDArray[np.float64]:
     """Occurrences of lorem ipsum in the normalised text by its number of characters; 0 for empty text."""
     counts = word_counts(features)
-    return rounded(ratio(counts[:, kernels.LOREM_IPSUMS], counts[:, kernels.NORMALISED_CHARACTERS]))
+    return rounded(ratio(counts[:, word_kernels.LOREM_IPSUMS], counts[:, word_kernels.NORMALISED_CHARACTERS]))
 
 
 def rps_doc_lorem_ipsum_plainly(text: str) -> float:
@@ -286,7 +302,7 @@ def rps_lines_ending_with_terminal_punctution_mark_plainly(text: str) -> float:
 @signal(unit="words", source=RPV2)
 def rps_lines_num_words(features: TextFeatures) -> NDArray[np.float64]:
     """Normalised words a line; 0 without lines."""
-    return rounded(ratio(word_counts(features)[:, kernels.NORMALISED_WORDS], _lines(features)[:, kernels.LINES]))
+    return rounded(ratio(word_counts(features)[:, word_kernels.NORMALISED_WORDS], _lines(features)[:, kernels.LINES]))
 
 
 def rps_lines_num_words_plainly(text: str) -> float:
@@ -297,7 +313,7 @@ def rps_lines_num_words_plainly(text: str) -> float:
 @signal(unit="words", source=RPV2)
 def rps_lines_javascript_counts(features: TextFeatures) -> NDArray[np.float64]:
     """Normalised words that are javascript."""
-    return word_counts(features)[:, kernels.JAVASCRIPTS].astype(np.float64)
+    return word_counts(features)[:, word_kernels.JAVASCRIPTS].astype(np.float64)
 
 
 def rps_lines_javascript_counts_plainly(text: str) -> float:
@@ -321,7 +337,7 @@ def rps_lines_uppercase_letter_fraction_plainly(text: str) -> float:
 def rps_lines_numerical_chars_fraction(features: TextFeatures) -> NDArray[np.float64]:
     """Share of the normalised text's characters that are `str.isnumeric`; 0 for empty text."""
     counts = word_counts(features)
-    return rounded(ratio(counts[:, kernels.NUMERICS], counts[:, kernels.NORMALISED_CHARACTERS]))
+    return rounded(ratio(counts[:, word_kernels.NUMERICS], counts[:, word_kernels.NORMALISED_CHARACTERS]))
 
 
 def rps_lines_numerical_chars_fraction_plainly(text: str) -> float:

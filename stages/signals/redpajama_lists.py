@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.stages import redpajama_kernels as kernels
+from gristmill.stages import redpajama_word_kernels as word_kernels
 from gristmill.stages.features import TextFeatures
 from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.redpajama_kernels import normalise_plainly
@@ -43,7 +44,7 @@ def rps_doc_stop_word_fraction(features: TextFeatures, language: str = "en", pat
         return kernels.entry_counts(features.data, features.offsets, slots, 1, True, tables().flags)
 
     found = features.kept(("rpv2_stop_words", language, path), compute)
-    spoken = word_counts(features)[:, kernels.NORMALISED_WORDS] > 0
+    spoken = word_counts(features)[:, word_kernels.NORMALISED_WORDS] > 0
     return rounded(ratio(found * spoken, raw_counts(features)[:, kernels.WORDS]))
 
 
@@ -75,9 +76,13 @@ def rps_doc_ldnoobw_words(features: TextFeatures, path: str = "") -> NDArray[np.
         path: the list, one entry a line.
     """
     slots, lengths = _bad_word_table(path)
-    texts = normalised(features)
-    found = [kernels.entry_counts(texts.data, texts.offsets, slots, n, False, tables().flags) for n in lengths]
-    return np.sum(found, axis=0).astype(np.float64) if found else np.zeros(len(features))
+    if not lengths:
+        return np.zeros(len(features))
+    found = [
+        sum(kernels.entry_counts(texts.data, texts.offsets, slots, n, False, tables().flags) for n in lengths)
+        for texts in normalised(features)
+    ]
+    return np.concatenate([*found, np.zeros(0)]).astype(np.float64)
 
 
 def rps_doc_ldnoobw_words_plainly(text: str, path: str = "") -> float:
