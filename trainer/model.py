@@ -211,10 +211,13 @@ class Decoder(nn.Module):
             scores: Tensor = softcap(self.head(self._last(hidden)), self.settings.logit_softcap)
             return scores
         total, each, sizes = self._cost(hidden, targets, denominator)
-        experts = torch.stack([penalty for penalty in penalties if penalty is not None]).mean() if self.settings.experts else None
         ahead = None
         if self.aheads:
-            ahead = self._cost_ahead(hidden, ids, targets, documents, rotation, sights[self.settings.windows[-1]])
+            sight = sights[self.settings.windows[-1]]
+            ahead, further = self._cost_ahead(hidden, ids, targets, documents, rotation, sight)
+            penalties += further
+        some_penalties = [penalty for penalty in penalties if penalty is not None]
+        experts = torch.stack(some_penalties).mean() if some_penalties else None
         counted = targets != IGNORED
         tokens = counted.sum()
         for part, weight in ((experts, 1.0), (ahead, self.settings.ahead_loss)):
@@ -281,20 +284,24 @@ class Decoder(nn.Module):
 
     def _cost_ahead(
         self, hidden: Tensor, ids: Tensor, targets: Tensor, documents: Tensor | None, rotation: Rotation | None, sight: Sight
-    ) -> Tensor:
-        """Mean cross-entropy of the second, third, ... token after each position, where its row and document have one."""
-        costs = []
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Mean cross-entropy of the second, third, ... token after each position, where its row and document have one.
+
+        And what the blocks of their own add, as `Block` returns it.
+        """
+        costs, penalties = [], []
         # input and last target as one stream: `targets` alone does not know the tokens that are ignored
         stream = torch.cat([ids, targets[:, -1:].clamp(min=0)], dim=1)
         for shift, ahead in enumerate(self.aheads, 1):
             came = functional.pad(stream[:, shift : shift + ids.shape[1]], (0, shift - 1))
-            hidden, _ = ahead(hidden, self._embed(came, None, plainly=True), rotation, sight)
+            hidden, penalty = ahead(hidden, self._embed(came, None, plainly=True), rotation, sight)
+            penalties.append(penalty)
             wanted = functional.pad(targets[:, shift:], (0, shift), value=IGNORED)
             if documents is not None:
                 inside = functional.pad(documents[:, shift:] == documents[:, :-shift], (0, shift), value=False)
                 wanted = wanted.masked_fill(~inside, IGNORED)
             costs.append(self._cost(hidden, wanted, None)[0])
-        return torch.stack(costs).mean()
+        return torch.stack(costs).mean(), penalties
 
 
 def is_hidden_matrix(name: str) -> bool:

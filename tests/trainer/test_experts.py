@@ -114,3 +114,15 @@ def test_activations_at_a_point():
 def test_more_choices_than_experts_are_refused():
     with pytest.raises(ValueError, match="per_token 6 is more than the 5 experts"):
         settings(per_token=6)
+
+
+def test_the_experts_of_a_block_that_predicts_ahead_are_balanced_too():
+    torch.manual_seed(0)
+    model = Decoder(settings().model_copy(update={"ahead": 1}), 100, 8)
+    rows = torch.randint(0, 100, (2, 9))
+    found = []
+    for block in (*model.blocks, model.aheads[0].block):
+        block.feed_forward.register_forward_hook(lambda _, __, output: found.append(output[1]))
+    losses = model(rows[:, :-1], rows[:, 1:])
+    assert len(found) == 3
+    assert losses.experts.item() == pytest.approx(torch.stack(found).mean().item(), rel=1e-6)
