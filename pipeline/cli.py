@@ -126,7 +126,8 @@ def _usage(error: CycloptsError, arguments: Sequence[str]) -> str:
         from gristmill.pipeline.recipe_errors import shown
 
         said = "\n".join(
-            f"--{'.'.join(map(str, found['loc'])).replace('_', '-')}: "
+            # <table> and the like name branches of a union, not what was typed
+            f"--{'.'.join(part for part in map(str, found['loc']) if not part.startswith('<')).replace('_', '-')}: "
             + found["msg"].removeprefix("Value error, ").replace("Input should", f"is {shown(found['input'])}; should")
             for found in cause.errors()
         )

@@ -40,7 +40,7 @@ Score = Annotated[float, Field(ge=0, le=1)]
 
 def _name_or_table(given: object) -> str:
     # a union without it tells of a wrong score that it is no name either
-    return "name" if isinstance(given, str) else "table"
+    return "<name>" if isinstance(given, str) else "<table>"
 
 
 class Languages(NamedTuple):
@@ -64,7 +64,8 @@ class Language(Filter):
     libraries: ClassVar[tuple[str, ...]] = ("fasttext",)
 
     keep: (
-        Annotated[Annotated[str, Tag("name")] | Annotated[dict[str, Score], Tag("table")], Discriminator(_name_or_table)] | None
+        Annotated[Annotated[str, Tag("<name>")] | Annotated[dict[str, Score], Tag("<table>")], Discriminator(_name_or_table)]
+        | None
     ) = None
     """Languages to keep, each with its least score, e.g. `{en: 0.65, "*": 0.8}`, where `*` is every other language; or the name
     of a shipped table of languages (`fineweb2`), or the path of one. Without it nothing is dropped for its language."""

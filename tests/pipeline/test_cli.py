@@ -125,7 +125,7 @@ def test_the_stages_are_listed_and_each_shows_its_settings_as_flags(capsys, monk
             ["tokenizer", "train", "x", "--output", "y", "--sample-bytes", "much"],
             "--sample-bytes much: should be a size such as 100MB, 64MiB or a number of bytes\n",
         ),
-        (["models", "fetch", "lid.177"], "lid.177: no such model; there is lid.176\n"),
+        (["models", "fetch", "lid.177"], "lid.177: no such model; there is lid.176, lid.176.bin, glotlid\n"),
     ],
 )
 def test_the_users_mistake_is_one_message_and_exit_status_2(arguments, told, capsys):
@@ -297,7 +297,7 @@ def test_a_tokenizer_is_trained_on_documents(tmp_path, capsys):
 
 def test_models_are_listed(capsys):
     assert cli.exit_status(["models", "list", "--json"]) == 0
-    assert [row["model"] for row in json.loads(capsys.readouterr().out)] == ["lid.176"]
+    assert [row["model"] for row in json.loads(capsys.readouterr().out)] == ["lid.176", "lid.176.bin", "glotlid"]
 
 
 @pytest.mark.parametrize(("text", "value"), [(None, None), ("1%", 0.01), ("0.01", 0.01), ("100%", 1.0), ("1", 1.0)])
