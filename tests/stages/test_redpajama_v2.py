@@ -130,9 +130,11 @@ TEXTS = st.one_of(st.lists(PIECES, max_size=50).map(" ".join), st.lists(PIECES, 
 
 def assert_equal_to_plain(texts: list[str]) -> None:
     features = TextFeatures(pa.array(texts, pa.large_string()))
-    contents = normalised(features)
-    starts = contents.offsets
-    found = [contents.data[starts[row] : starts[row + 1]].tobytes().decode() for row in range(len(texts))]
+    found = [
+        contents.data[start:end].tobytes().decode()
+        for contents in normalised(features)
+        for start, end in zip(contents.offsets, contents.offsets[1:], strict=False)
+    ]
     assert found == list(map(normalise_plainly, texts))
     for name in SIGNALS:
         values = compute(name, features, {}).tolist()
@@ -167,3 +169,8 @@ def test_signals_equal_their_plain_definitions_on_real_texts(shared_data):
     with gzip.open(shared_data / "lang" / "langid_eval.jsonl.gz", "rt", encoding="utf-8") as rows:
         texts += [json.loads(row)["text"] for row in rows][::25]
     assert_equal_to_plain(texts)
+
+
+def test_how_many_texts_are_normalised_at_a_time_changes_nothing(monkeypatch):
+    monkeypatch.setattr("gristmill.stages.signals.redpajama._BLOCK_BYTES", 10)
+    assert_equal_to_plain(["", "The cat and the cat", "", "javascript: Lorem, Ipsum!", "a", "½ E\u0301"])
