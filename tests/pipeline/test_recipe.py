@@ -121,7 +121,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_each_with_its_line(tmp_path):
     assert mistakes(path) == [
         "recipe.yaml:1: name: is 'my corpus'; it names a folder: use letters, digits, ., - and _ only",
         "recipe.yaml:2: seeds: unknown key; a recipe takes seed, name, sources, stages, tokenize, mixture, output, ledger, "
-        "guardrails, partition_bytes",
+        "guardrails, partition_bytes, cluster_bytes",
         "recipe.yaml:5: sources.web.read.format: is 'wark'; should be 'warc', 'wet', 'jsonl', 'parquet' or 'text'",
         f"recipe.yaml:7: sources.web.stages[0]: unknown stage url_filtr; stages are {', '.join(STAGES)}, "
         "or module:Class of your own",
@@ -156,7 +156,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_each_with_its_line(tmp_path):
         (
             "",
             "recipe.yaml: holds nothing; a recipe is a mapping with keys name, seed, sources, stages, tokenize, mixture, output, "
-            "ledger, guardrails, partition_bytes",
+            "ledger, guardrails, partition_bytes, cluster_bytes",
         ),
         (
             "name: [a\nb: 1\n",
