@@ -79,11 +79,9 @@ def _check_bounds_only(stored: StoredSignals, old: Filter, new: Filter, assignme
     for name in type(old).model_fields:
         if getattr(old, name) == getattr(new, name):
             continue
-        # what no bound follows from decides something else: what is measured (flavour, a list, a model), or a name
-        alone = old.model_copy(update={name: getattr(new, name)}).all_rules()
-        if _measured(alone) != _measured(old.all_rules()) or _bounds(alone) == _bounds(old.all_rules()):
+        if why_not := _why_no_bound(old, old.model_copy(update={name: getattr(new, name)})):
             raise UserError(
-                f"--set {assignment}: {name} of {old.label} is no mere bound on what the run measured{_run_it(stored)}"
+                f"--set {assignment}: {name} of {old.label} is no mere bound on what the run measured: {why_not}{_run_it(stored)}"
             )
     if new.asks_language and not old.asks_language:
         raise UserError(f"--set {assignment}: {old.label} had no bound by language, and stored none{_run_it(stored)}")
@@ -93,9 +91,27 @@ def _check_bounds_only(stored: StoredSignals, old: Filter, new: Filter, assignme
         )
 
 
-def _measured(rules: Any) -> list[tuple[Any, ...]]:
-    """What rules look at, in which order, whatever their bounds; rules that are off have their place too."""
-    return [(rule.name, rule.signal, rule.switch_items, _other_ways(rule)) for rule in rules]
+def _why_no_bound(old: Filter, new: Filter) -> str | None:
+    """Why stored signals do not tell what a filter with one other setting does; None where they do."""
+    before, after = old.possible_rules(), new.possible_rules()
+    ways = {rule.signal: (rule.switch_items, _other_ways(rule)) for rule in before}
+    for rule in after:
+        if ways.get(rule.signal, (rule.switch_items, _other_ways(rule))) != (rule.switch_items, _other_ways(rule)):
+            return f"{rule.signal} would be measured in another way{_switched(ways[rule.signal][0], rule.switch_items)}"
+    # what no rule follows from decides something else: a list, a model, a name
+    if _bounds(before) == _bounds(after) and _bounds(old.all_rules()) == _bounds(new.all_rules()):
+        return "no bound of a rule follows from it; it decides what is measured or written"
+    return None
+
+
+def _switched(before: tuple[tuple[str, Any], ...], after: tuple[tuple[str, Any], ...]) -> str:
+    """The switches of a signal that differ, in brackets."""
+    told = [
+        f"{name}: {dict(before).get(name, 'its default')}, then {dict(after).get(name, 'its default')}"
+        for name in sorted({*dict(before), *dict(after)})
+        if dict(before).get(name) != dict(after).get(name)
+    ]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _other_ways(rule: Rule) -> list[tuple[Any, ...]]:
@@ -105,9 +121,11 @@ def _other_ways(rule: Rule) -> list[tuple[Any, ...]]:
 
 
 def _bounds(rules: Any) -> list[tuple[Any, ...]]:
+    """What rules ask, in which order; rules that are off have their place too."""
+
     def bounds(rule: Rule) -> tuple[Any, ...]:
         by_language = sorted((language, bounds(other)) for language, other in rule.by_language.items())
-        return (rule.at_least, rule.at_most, rule.above, rule.below, by_language)
+        return (rule.name, rule.signal, rule.at_least, rule.at_most, rule.above, rule.below, by_language)
 
     return [bounds(rule) for rule in rules]
 

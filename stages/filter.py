@@ -227,6 +227,10 @@ class Filter(Stage):
             ]
         return rules
 
+    def possible_rules(self) -> list[Rule]:
+        """The rules, and those that other settings would add, with the bounds set here; what-if asks what a setting decides."""
+        return self.all_rules()
+
     def measure(self, batch: Batch) -> dict[str, np.ndarray]:
         """Values of the signals that the rules name, float64 of shape (n_documents,) each.
 

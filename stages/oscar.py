@@ -69,6 +69,11 @@ class Oscar(Filter):
         yield Rule("footer", "footer_short_line_fraction", at_most=self.max_short_footer_lines, switches=switches)
         yield Rule("noisy", "non_letter_fraction", at_most=self.max_non_letters, switches=switches)
 
+    def possible_rules(self) -> list[Rule]:
+        """The rules, and those of the annotations that drop nothing; their signals are measured all the same."""
+        known = self.all_rules()
+        return [*known, *(rule for rule in self._annotations() if rule.name not in {one.name for one in known})]
+
     def measure(self, batch: Batch) -> dict[str, np.ndarray]:
         """The signals of the rules and of all annotations that are not off."""
         annotations = [rule for rule in self._annotations() if rule.threshold is not None]

@@ -146,8 +146,7 @@ class Roots(WithLists, Filter):
             switches = listed | {"language": self.language, "path": self.stop_words or ""}
             yield Rule("too_few_stop_words", "stop_word_fraction", at_least=self.min_stop_words, switches=switches)
         if self.flagged_words:
-            switches = listed | {"path": self.flagged_words}
-            yield Rule("flagged_words", "flagged_word_fraction", at_most=self.max_flagged_words, switches=switches)
+            yield self._flagged_rule()
         yield Rule("uncertain_language", "language_score", at_least=self.min_language_score)
 
     @property
@@ -155,6 +154,15 @@ class Roots(WithLists, Filter):
         from gristmill.stages.word_lists import JUSTEXT_NAMES
 
         return self.language in JUSTEXT_NAMES
+
+    def _flagged_rule(self) -> Rule:
+        switches = {"words": self.words, "pairs": self.pairs, "path": self.flagged_words or ""}
+        return Rule("flagged_words", "flagged_word_fraction", at_most=self.max_flagged_words, switches=switches)
+
+    def possible_rules(self) -> list[Rule]:
+        """The rules, and that on flagged words also without a list of them."""
+        known = self.all_rules()
+        return known if self.flagged_words else [*known, self._flagged_rule()]
 
     def measure(self, batch: Batch) -> dict[str, np.ndarray]:
         """The signals; NaN for documents in another language where those pass."""

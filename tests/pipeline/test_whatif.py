@@ -136,7 +136,7 @@ NOT_BOUNDS = {
     "gopher_quality.name=other": "name of gopher_quality is no mere bound",
     "language.keep={en: 0.5, de: 0.5}": "keep of language is no mere bound",
     "language.max_characters=100": "max_characters of language is no mere bound",
-    "url_filter.domains=[example.com]": "domains of url_filter is no mere bound",
+    "url_filter.domains=[example.com]": "listed_domain was not measured, as url_filter had no rule on it",
     "extract.engine=justext": "extract is no filter",
     "minhash.bands=20": "minhash is no filter",
     "seed=3": "sets no bound of a filter",
@@ -368,3 +368,50 @@ def test_the_command_answers_as_json_and_refuses_with_status_2(two_sources, caps
     assert exit_status(["whatif", str(two_sources), "--set", "last.flavour=dolma"]) == 2
     assert "no mere bound" in capsys.readouterr().err
     assert exit_status(["whatif", str(two_sources)]) == 2
+
+
+# 1 to 8 lines of which every second is long, then the words of a document that OSCAR would call tiny at 3 lines
+LINES = ["\n".join(("long " * 30 if place % 2 == 0 else "short").strip() for place in range(number)) for number in WORDS]
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory) -> Path:
+    """Eight documents of 1 to 8 lines through filters whose settings do not all make rules."""
+    folder = tmp_path_factory.mktemp("annotated")
+    write_lines(folder / "a.jsonl.gz", LINES)
+    off = dict.fromkeys(("min_ended_lines", "max_short_lines", "max_newlines_per_word"))
+    stages = [
+        {"oscar": {"min_long_line_chars": 0, "trimmed": False, "min_lines": 3}},
+        {"roots": {"min_words": 0, "max_character_repetition": 1, "max_word_repetition": 1, "min_stop_words": 0}},
+        {"fineweb": {**off, "max_copied_line_chars": 1}},
+    ]
+    return run_lines(folder, {"a": {"stages": stages}}, [])
+
+
+def test_an_annotation_that_is_made_to_drop_is_judged_from_its_signal(annotated):
+    answer = whatif(annotated, ["oscar.drop=[tiny]"])
+    assert answer["newly_removed"]["documents"] == 2
+    assert answer["rules"] == [{"stage": "oscar", "rule": "tiny", "before": 0, "after": 2}]
+    answer = whatif(annotated, ["oscar.drop=[tiny]", "oscar.min_lines=5"])
+    assert answer["newly_removed"]["documents"] == 4
+    assert {one["threshold"] for one in answer["newly_removed"]["examples"]} == {5}
+
+
+def test_a_bound_without_a_rule_changes_nothing(annotated):
+    for change in ("roots.max_flagged_words=0.5", "oscar.min_lines=7", "oscar.max_short_lines=0", "oscar.max_non_letters=null"):
+        answer = whatif(annotated, [change])
+        assert all(row["after"] == row["before"] for row in answer["stages"])
+
+
+WHY_NOT = {
+    "oscar.trimmed=true": r"oscar_line_count would be measured in another way \(trimmed: False, then True\)",
+    "fineweb.short_line_chars=20": r"lines_of_few_chars_fraction would be measured in another way \(chars: 30, then 20\)",
+    "roots.word_ngram=3": r"roots_word_count would be measured in another way \(n: 5, then 3\)",
+    "roots.name=other": "no bound of a rule follows from it",
+}
+
+
+@pytest.mark.parametrize("change", WHY_NOT)
+def test_a_change_that_signals_do_not_tell_of_is_refused_with_the_reason(annotated, change):
+    with pytest.raises(UserError, match=f"{WHY_NOT[change]}.*gristmill run.*--work"):
+        whatif(annotated, [change])
