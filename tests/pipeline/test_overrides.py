@@ -55,7 +55,7 @@ def value(recipe: Recipe, path: str) -> object:
         ("strict.min_words=40", "sources.web.stages.2.min_words", 40),
         ("stages.minhash.bands=20", "stages.1.bands", 20),
         ("minhash.bands=20", "stages.1.bands", 20),
-        ("exact.keep=first", "stages.0.keep", "first"),
+        ("exact.keep=earliest", "stages.0.keep", "earliest"),
         ("language.keep.en=0.8", "sources.web.stages.0.keep", {"en": 0.8}),
         ("language.keep.no=0.8", "sources.web.stages.0.keep", {"en": 0.65, "no": 0.8}),
         ("language.keep={de: 0.5}", "sources.web.stages.0.keep", {"de": 0.5}),
@@ -96,7 +96,7 @@ def test_later_settings_win(recipe):
         (
             "minhahs.bands=2",
             "no step and no key is called minhahs; the recipe has minhash, language, gopher_quality, strict, exact, name, seed, "
-            "sources, stages, tokenize, mixture, output, ledger, guardrails, partition_bytes",
+            "sources, stages, tokenize, mixture, output, ledger, guardrails, partition_bytes, cluster_bytes",
         ),
         ("stages.language.bound=above", "no step language in stages; there: exact, minhash"),
         ("sources.books.stages.strict.min_words=1", "no step strict in sources.books.stages; there: gopher_quality"),
@@ -107,7 +107,10 @@ def test_later_settings_win(recipe):
         ("minhash.bands=many", "is 'many'; should be a valid integer, unable to parse string as an integer"),
         ("minhash.bands=0", "is 0; should be greater than 0"),
         ("language.keep.en=2", "is 2; should be less than or equal to 1"),
-        ("language.bund=2", "unknown key; language takes bound, name, checkpoint, evaluate, keep, model, max_characters"),
+        (
+            "language.bund=2",
+            f"unknown key; language takes bound, {', '.join(name for name in Language.model_fields if name != 'bound')}",
+        ),
         ("language.keep={en: 3}", "sources.web.stages[0].keep.en: is 3; should be less than or equal to 1"),
         ("output.file_byte=2", "unknown key; output takes file_bytes, signals, edits"),
     ],
