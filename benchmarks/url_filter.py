@@ -1,6 +1,6 @@
 """How long lists of URLs take to read, what they hold in memory, and how many URLs a second are held against them.
 
-    python benchmarks/url_filter.py URLS.txt [--domains 3000000] [--pages FILE] [--hard FILE] [--soft FILE] [--strict FILE] [--runs 5]
+    python benchmarks/url_filter.py URLS.txt [--domains 3000000] [--pages FILE] [--hard FILE] [--soft FILE] [--strict FILE]
 
 URLS.txt holds a URL a line. The domains are made up; hard, soft and strict are lists of words.
 """
@@ -66,9 +66,12 @@ def main() -> None:
         print(
             f"{len(sites):,} domains read in {time.perf_counter() - start:.2f} s, {sites.nbytes / len(sites):.1f} bytes an entry"
         )
-        words, pages = tuple(arguments.words), tuple(arguments.pages)
         everything = UrlFilter(
-            domains=(str(path),), urls=pages, banned_words=words, soft_banned_words=words, banned_subwords=words
+            domains=(str(path),),
+            urls=tuple(arguments.pages),
+            banned_words=tuple(arguments.hard),
+            soft_banned_words=tuple(arguments.soft),
+            banned_subwords=tuple(arguments.strict),
         )
         for told, stage in (("domains", domains), ("domains, pages and words", everything)):
             print(f"{told:<26}{len(batch) / seconds(stage, batch, arguments.runs):>12,.0f} URLs/s")
