@@ -8,7 +8,7 @@ import numpy as np
 
 from gristmill.stages.hashing import mix32, mix32_plainly, mix64, mix64_plainly
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.shingles import hash_words, shingle_words
+from gristmill.stages.shingles import shingle_document, work_space
 from gristmill.stages.unicode_tables import tables
 
 if TYPE_CHECKING:
@@ -77,66 +77,52 @@ def sign(hashes: Signature, count: int, a: Signature, b: Signature, signature: S
             signature[slot] = min(signature[slot], np.uint32(a[slot] * h0 + b[slot]))
 
 
-@njit("int64(uint8[::1], int64, int64, int64, uint8[::1], int32[::1], uint64[::1], uint64[::1], uint32[::1])")
-def _mixed_shingles(
-    data: Bytes,
-    begin: int,
-    end: int,
-    n: int,
-    flags: Bytes,
-    lower: NDArray[np.int32],
-    words: Hashes,
-    shingles: Hashes,
-    mixed: Signature,
-) -> int:
-    """Fill `mixed` with what `sign` takes; returns how many. All three arrays are work space for the longest document."""
-    count = shingle_words(words, hash_words(data, begin, end, flags, lower, words), n, shingles)
+@njit("void(uint64[::1], int64, uint32[::1])")
+def _mix(shingles: Hashes, count: int, mixed: Signature) -> None:
+    """Fill `mixed` with what `sign` takes."""
     for index in range(count):
         mixed[index] = mix32(np.uint32(shingles[index] & np.uint64(0xFFFFFFFF)))
-    return count
 
 
-@njit("int64(int64[::1])")
-def _most_words(offsets: Positions) -> int:
-    """Upper bound of the words of a document, and one more."""
-    longest = 0
-    for document in range(offsets.size - 1):
-        longest = max(longest, offsets[document + 1] - offsets[document])
-    return longest // 2 + 1
-
-
-@njit("Tuple((uint32[:, ::1], boolean[::1]))(uint8[::1], int64[::1], int64, uint8[::1], int32[::1], uint32[::1], uint32[::1])")
+@njit(
+    "Tuple((uint32[:, ::1], boolean[::1]))"
+    "(uint8[::1], int64[::1], int64, boolean, uint8[::1], int32[::1], uint32[::1], uint32[::1])"
+)
 def _signatures(
-    data: Bytes, offsets: Positions, n: int, flags: Bytes, lower: NDArray[np.int32], a: Signature, b: Signature
+    data: Bytes, offsets: Positions, n: int, characters: bool, flags: Bytes, lower: NDArray[np.int32], a: Signature, b: Signature
 ) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
     documents = offsets.size - 1
-    room = _most_words(offsets)
-    words, shingles = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.uint64)
-    mixed = np.empty(room, dtype=np.uint32)
+    target, units, shingles = work_space(offsets, characters)
+    mixed = np.empty(shingles.size, dtype=np.uint32)
     result = np.empty((documents, a.size), dtype=np.uint32)
     signed = np.zeros(documents, dtype=np.bool_)
     for document in range(documents):
-        count = _mixed_shingles(data, offsets[document], offsets[document + 1], n, flags, lower, words, shingles, mixed)
+        begin, end = offsets[document], offsets[document + 1]
+        count = shingle_document(data, begin, end, n, characters, flags, lower, target, units, shingles)
+        _mix(shingles, count, mixed)
         sign(mixed, count, a, b, result[document])
         signed[document] = count > 0
     return result, signed
 
 
-def signatures(features: TextFeatures, n: int, count: int, seed: int) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+def signatures(
+    features: TextFeatures, n: int, count: int, seed: int, characters: bool = False
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
     """MinHash signatures of texts.
 
     Args:
         features: the texts.
-        n: words in a shingle.
+        n: units in a shingle.
         count: how many permutations.
         seed: of the permutations.
+        characters: whether the units of shingles are characters; else they are words.
 
     Returns:
         Signatures, shape (n_documents, count), those that datasketch's scheme `affine32` gives for the low 32 bits of the shingle
         hashes; and which documents have a shingle, shape (n_documents,).
     """
     table = tables()
-    return _signatures(features.data, features.offsets, n, table.flags, table.lower, *permutations(count, seed))
+    return _signatures(features.data, features.offsets, n, characters, table.flags, table.lower, *permutations(count, seed))
 
 
 @njit("UniTuple(uint64, 2)(uint32[::1], int64, int64, int64)", inline=True)
@@ -155,12 +141,13 @@ def hash_band(signature: Signature, band: int, start: int, rows: int) -> tuple[n
 
 @njit(
     "Tuple((uint64[::1], uint64[::1], int64[::1]))"
-    "(uint8[::1], int64[::1], int64, int64, int64, int64, uint8[::1], int32[::1], uint32[::1], uint32[::1])"
+    "(uint8[::1], int64[::1], int64, boolean, int64, int64, int64, uint8[::1], int32[::1], uint32[::1], uint32[::1])"
 )
 def _band_keys(
     data: Bytes,
     offsets: Positions,
     n: int,
+    characters: bool,
     first: int,
     bands: int,
     rows: int,
@@ -170,16 +157,17 @@ def _band_keys(
     b: Signature,
 ) -> tuple[Hashes, Hashes, Positions]:
     documents = offsets.size - 1
-    room = _most_words(offsets)
-    words, shingles = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.uint64)
-    mixed = np.empty(room, dtype=np.uint32)
+    target, units, shingles = work_space(offsets, characters)
+    mixed = np.empty(shingles.size, dtype=np.uint32)
     signature = np.empty(a.size, dtype=np.uint32)
     keys = np.empty(documents * bands, dtype=np.uint64)
     checks = np.empty(documents * bands, dtype=np.uint64)
     places = np.empty(documents * bands, dtype=np.int64)
     filled = 0
     for document in range(documents):
-        count = _mixed_shingles(data, offsets[document], offsets[document + 1], n, flags, lower, words, shingles, mixed)
+        begin, end = offsets[document], offsets[document + 1]
+        count = shingle_document(data, begin, end, n, characters, flags, lower, target, units, shingles)
+        _mix(shingles, count, mixed)
         if count == 0:
             continue
         sign(mixed, count, a, b, signature)
@@ -191,17 +179,25 @@ def _band_keys(
 
 
 def band_keys(
-    features: TextFeatures, n: int, bands: int, rows: int, seed: int, first: int = 0, last: int | None = None
+    features: TextFeatures,
+    n: int,
+    bands: int,
+    rows: int,
+    seed: int,
+    first: int = 0,
+    last: int | None = None,
+    characters: bool = False,
 ) -> tuple[Hashes, Hashes, Positions]:
     """Keys under which documents with an equal band meet.
 
     Args:
         features: the texts.
-        n: words in a shingle.
+        n: units in a shingle.
         bands: how many bands.
         rows: values of the signature in a band.
         seed: of the permutations.
         first, last: only the bands [first, last); all unless given.
+        characters: whether the units of shingles are characters; else they are words.
 
     Returns:
         Key, check and document of each band, documents in order; a document without a shingle has none.
@@ -209,7 +205,8 @@ def band_keys(
     table = tables()
     last = bands if last is None else last
     a, b = (values[first * rows : last * rows] for values in permutations(bands * rows, seed))
-    return _band_keys(features.data, features.offsets, n, first, last - first, rows, table.flags, table.lower, a, b)
+    counted = last - first
+    return _band_keys(features.data, features.offsets, n, characters, first, counted, rows, table.flags, table.lower, a, b)
 
 
 def signature_plainly(hashes: Iterable[int], count: int, seed: int) -> list[int]:

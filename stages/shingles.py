@@ -1,7 +1,7 @@
-r"""Shingles of a text: its distinct n-grams of words, as 64-bit hashes, and how similar two sets of them are.
+r"""Shingles of a text: its distinct n-grams of words or characters, as 64-bit hashes, and how similar two sets of them are.
 
 Words are the maximal runs of `\w`, each code point in lower case (where that is one code point). A shingle is n words in a row;
-it is hashed from the hashes of its words, so that a text is read once whatever n is.
+it is hashed from the hashes of its words, so that a text is read once whatever n is. Characters: `character_shingles`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
+from gristmill.stages.character_shingles import hash_characters
 from gristmill.stages.hashing import mix64, mix64_plainly
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import code_point_at, load8
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER = np.uint64(0xBF58476D1CE4E5B9)
-_BASE = np.uint64(0x94D049BB133111EB)
+BASE = np.uint64(0x94D049BB133111EB)
 """Shingles are polynomials in this odd number, their coefficients the hashes of the words."""
 
 
@@ -197,31 +198,75 @@ def shingle_words(words: Hashes, count: int, n: int, shingles: Hashes) -> int:
         return 0
     highest = np.uint64(1)  # what the first word of a shingle is multiplied with
     for _ in range(n - 1):
-        highest *= _BASE
+        highest *= BASE
     rolling = np.uint64(0)
     for index in range(n):
-        rolling = rolling * _BASE + words[index]
+        rolling = rolling * BASE + words[index]
     shingles[0] = mix64(rolling)
     for index in range(n, count):
-        rolling = (rolling - words[index - n] * highest) * _BASE + words[index]
+        rolling = (rolling - words[index - n] * highest) * BASE + words[index]
         shingles[index - n + 1] = mix64(rolling)
     return count - n + 1
 
 
-@njit("Tuple((uint64[::1], int64[::1]))(uint8[::1], int64[::1], int64, uint8[::1], int32[::1])")
-def _shingle_sets(data: Bytes, offsets: Positions, n: int, flags: Bytes, lower: NDArray[np.int32]) -> tuple[Hashes, Positions]:
-    documents = offsets.size - 1
+@njit("int64(uint8[::1], int64, int64, int64, boolean, uint8[::1], int32[::1], uint8[::1], uint64[::1], uint64[::1])")
+def shingle_document(
+    data: Bytes,
+    begin: int,
+    end: int,
+    n: int,
+    characters: bool,
+    flags: Bytes,
+    lower: NDArray[np.int32],
+    target: Bytes,
+    units: Hashes,
+    shingles: Hashes,
+) -> int:
+    """Hash the n-grams of one document.
+
+    Args:
+        data: UTF-8 bytes of the batch.
+        begin, end: the document's bytes.
+        n: units in a shingle.
+        characters: whether units are characters; else they are words.
+        flags, lower: the tables of `unicode_tables`.
+        target, units: work space, as `work_space` makes it.
+        shingles: filled, in the order of the text, repeats included.
+
+    Returns:
+        How many shingles there are.
+    """
+    if characters:
+        count = hash_characters(data, begin, end, flags, lower, target, units)
+    else:
+        count = hash_words(data, begin, end, flags, lower, units)
+    return shingle_words(units, count, n, shingles)
+
+
+@njit("Tuple((uint8[::1], uint64[::1], uint64[::1]))(int64[::1], boolean)")
+def work_space(offsets: Positions, characters: bool) -> tuple[Bytes, Hashes, Hashes]:
+    """What `shingle_document` works in, large enough for the longest document: target, units, shingles."""
     longest = 0
-    for document in range(documents):
+    for document in range(offsets.size - 1):
         longest = max(longest, offsets[document + 1] - offsets[document])
-    words = np.empty(longest // 2 + 1, dtype=np.uint64)
-    shingles = np.empty(longest // 2 + 1, dtype=np.uint64)
-    found = np.empty((offsets[-1] - offsets[0]) // 2 + documents, dtype=np.uint64)
+    room = longest + 1 if characters else longest // 2 + 1
+    target = np.empty(longest * 3 // 2 + 24 if characters else 0, dtype=np.uint8)
+    return target, np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.uint64)
+
+
+@njit("Tuple((uint64[::1], int64[::1]))(uint8[::1], int64[::1], int64, boolean, uint8[::1], int32[::1])")
+def _shingle_sets(
+    data: Bytes, offsets: Positions, n: int, characters: bool, flags: Bytes, lower: NDArray[np.int32]
+) -> tuple[Hashes, Positions]:
+    documents = offsets.size - 1
+    target, units, shingles = work_space(offsets, characters)
+    total = offsets[-1] - offsets[0]
+    found = np.empty(total if characters else total // 2 + documents, dtype=np.uint64)
     ends = np.zeros(documents + 1, dtype=np.int64)
     filled = 0
     for document in range(documents):
-        count = hash_words(data, offsets[document], offsets[document + 1], flags, lower, words)
-        count = shingle_words(words, count, n, shingles)
+        begin, end = offsets[document], offsets[document + 1]
+        count = shingle_document(data, begin, end, n, characters, flags, lower, target, units, shingles)
         ordered = np.sort(shingles[:count])
         for index in range(count):
             if index == 0 or ordered[index] != ordered[index - 1]:
@@ -231,20 +276,21 @@ def _shingle_sets(data: Bytes, offsets: Positions, n: int, flags: Bytes, lower: 
     return found[:filled].copy(), ends
 
 
-def shingle_sets(features: TextFeatures, n: int) -> pa.ListArray:
+def shingle_sets(features: TextFeatures, n: int, characters: bool = False) -> pa.ListArray:
     """The distinct shingles of each document.
 
     Args:
         features: the texts.
-        n: words in a shingle.
+        n: units in a shingle.
+        characters: whether units are characters; else they are words.
 
     Returns:
-        list<uint64>, one a document: hashes in ascending order; empty for texts of fewer than n words.
+        list<uint64>, one a document: hashes in ascending order; empty for texts of fewer than n units.
     """
     import pyarrow as pa
 
     table = tables()
-    hashes, offsets = _shingle_sets(features.data, features.offsets, n, table.flags, table.lower)
+    hashes, offsets = _shingle_sets(features.data, features.offsets, n, characters, table.flags, table.lower)
     if len(hashes) < 2**31:
         return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(hashes))
     return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(hashes))
@@ -317,7 +363,7 @@ def shingle_hash_plainly(shingle: str) -> int:
         for position in range(0, len(data), 8):
             hashed = (hashed ^ int.from_bytes(data[position : position + 8], "little")) * int(_MULTIPLIER) & mask
             hashed ^= hashed >> 29
-        rolling = (rolling * int(_BASE) + hashed) & mask
+        rolling = (rolling * int(BASE) + hashed) & mask
     return mix64_plainly(rolling)
 
 

@@ -119,6 +119,43 @@ def test_what_the_engine_asks_of_it():
     assert stage_class("minhash") is MinHash
 
 
+def test_a_preset_decides_what_is_not_set_beside_it():
+    taken = MinHash(preset="nemotron_cc")
+    assert (taken.bands, taken.rows, taken.ngram, taken.shingle, taken.verify) == (20, 13, 24, "characters", None)
+    mixed = MinHash(preset="refinedweb", bands=20, verify=0.8)
+    assert (mixed.bands, mixed.rows, mixed.verify) == (20, 20, 0.8)
+
+
+def test_a_threshold_picks_bands_and_rows_and_keeps_the_verification():
+    stage = MinHash(threshold=0.8)
+    assert (stage.bands, stage.rows, stage.verify) == (9, 13, 0.7)
+    assert (MinHash(threshold="0.7", permutations=256).bands, MinHash(threshold=0.7, permutations=256).rows) == (25, 10)
+    # as a finished run tells its settings
+    assert MinHash(**stage.model_dump()) == stage
+
+
+def test_threshold_and_another_choice_of_bands_are_refused():
+    with pytest.raises(ValidationError, match=r"chooses 9 bands of 13 rows; bands and rows beside it say 20 of 13"):
+        MinHash(threshold=0.8, bands=20)
+    with pytest.raises(ValidationError, match="give one"):
+        MinHash(threshold=0.8, preset="fineweb")
+
+
+def test_characters_bring_texts_without_spaces_together():
+    left, right = "東京都心に十年ぶりの大雪が降り電車が止まった", "東京都心に十年ぶりの大雪が降り、電車が止まった。"
+    assert MinHash(ngram=5).emit(batch([left, right])).num_rows == 0
+    stage = MinHash(ngram=5, shingle="characters")
+    assert candidates(stage, batch([left, right])) == {(0, 1)}
+    both = stage.sketches(batch([left, right]))
+    assert stage.similarity(both.slice(0, 1), both.slice(1, 1)).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": 1.0}, {"threshold": "high"}, {"permutations": 0}, {"preset": "c4"}])
+def test_choices_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        MinHash(**wrong)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"bands": 0}, {"rows": 0}, {"ngram": 0}, {"verify": 1.1}, {"seed": -1}, {"seed": 2**32}, {"band": 3}]
 )

@@ -10,9 +10,10 @@ from datasketch import MinHash as Datasketch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.stages.character_shingles import character_shingle_hash_plainly, character_shingles_plainly
 from gristmill.stages.features import TextFeatures
 from gristmill.stages.minhash_kernels import band_keys, band_plainly, permutations, signature_plainly, signatures
-from gristmill.stages.shingles import shingle_hash_plainly, shingles_plainly
+from gristmill.stages.shingles import BASE, shingle_hash_plainly, shingles_plainly
 
 TEXTS = ["to be or not to be that is the question", "", "four words are few", "whether 'tis nobler in the mind to suffer " * 9]
 
@@ -24,6 +25,10 @@ def features(texts):
 def short_hashes(text, n=5):
     """The low 32 bits of each shingle's hash, which a signature is made of."""
     return [shingle_hash_plainly(shingle) % 2**32 for shingle in shingles_plainly(text, n)]
+
+
+def short_character_hashes(text, n):
+    return [character_shingle_hash_plainly(shingle, int(BASE)) % 2**32 for shingle in character_shingles_plainly(text, n)]
 
 
 def datasketch_signature(hashes, count, seed):
@@ -54,6 +59,16 @@ def test_signatures_are_those_of_datasketch_on_real_text(shared_data):
         found, signed = signatures(features(texts), 5, 112, 1)
         for place in np.flatnonzero(signed):
             assert found[place].tolist() == datasketch_signature(short_hashes(texts[place]), 112, 1)
+
+
+def test_signatures_of_characters_are_those_of_datasketch_for_the_same_shingle_hashes(shared_data):
+    with gzip.open(shared_data / "lang" / "langid_eval.jsonl.gz", "rt", encoding="utf-8") as lines:
+        texts = [json.loads(line)["text"] for _, line in zip(range(60), lines, strict=False)]
+    texts += ["日本語には空白がありません。単語の間に。", "Ⱥ" * 30, "", "short"]
+    found, signed = signatures(features(texts), 8, 112, 1, True)
+    assert signed.tolist() == [bool(short_character_hashes(text, 8)) for text in texts]
+    for place in np.flatnonzero(signed):
+        assert found[place].tolist() == datasketch_signature(short_character_hashes(texts[place], 8), 112, 1)
 
 
 words = st.lists(st.sampled_from(["a", "Bb", "ccc", "éé", "漢", "longer_than_eight"]), max_size=30).map(" ".join)
