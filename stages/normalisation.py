@@ -10,7 +10,7 @@ import numpy as np
 from gristmill.stages.hashing import hash128
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import code_point_at
-from gristmill.stages.unicode_tables import PUNCTUATION, WHITESPACE, tables
+from gristmill.stages.unicode_tables import DECIMAL_DIGIT, PUNCTUATION, WHITESPACE, tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,10 +27,12 @@ COLLAPSE_WHITESPACE = 2
 """Each run of whitespace becomes one space; none at either end."""
 REMOVE_PUNCTUATION = 4
 """Code points of the general categories P* are dropped, before whitespace is collapsed."""
+ZERO_DIGITS = 8
+"""Each decimal digit (category Nd) becomes 0, as CCNet has it."""
 
 
 @njit("int64(uint8[::1], int64, int64)", inline=True)
-def _append(target: Bytes, size: int, point: int) -> int:
+def append_code_point(target: Bytes, size: int, point: int) -> int:
     """Write a code point as UTF-8; returns the new size."""
     if point < 0x80:
         target[size] = point
@@ -67,6 +69,7 @@ def normalise(data: Bytes, begin: int, end: int, how: int, flags: Bytes, lower: 
     """
     dropped = np.uint8(PUNCTUATION if how & REMOVE_PUNCTUATION else 0)
     spaces = np.uint8(WHITESPACE if how & COLLAPSE_WHITESPACE else 0)
+    zeroed = np.uint8(DECIMAL_DIGIT if how & ZERO_DIGITS else 0)
     lowered = how & LOWERCASE != 0
     size = 0
     space_waits = 0
@@ -78,7 +81,7 @@ def normalise(data: Bytes, begin: int, end: int, how: int, flags: Bytes, lower: 
             kept = int(flags[byte] & (dropped | spaces) == 0)
             target[size] = 32
             size += space_waits & kept & (size > 0)
-            target[size] = lower[byte] if lowered else byte
+            target[size] = 48 if flags[byte] & zeroed else lower[byte] if lowered else byte
             size += kept
             space_waits = (space_waits & ~kept) | int(flags[byte] & spaces != 0)
             position += 1
@@ -91,7 +94,7 @@ def normalise(data: Bytes, begin: int, end: int, how: int, flags: Bytes, lower: 
         target[size] = 32
         size += space_waits & (size > 0)  # no space at the beginning
         space_waits = 0
-        size = _append(target, size, int(lower[point]) if lowered else point)
+        size = append_code_point(target, size, 48 if flags[point] & zeroed else int(lower[point]) if lowered else point)
     return size
 
 
@@ -130,6 +133,27 @@ def text_keys(features: TextFeatures, how: int) -> tuple[Hashes, Hashes, Positio
     return _text_keys(features.data, features.offsets, how, table.flags, table.lower)
 
 
+def in_unicode_form(features: TextFeatures, form: str, accents: bool) -> TextFeatures:
+    """The texts in a Unicode normalisation form, by the tables of Arrow's utf8proc and RE2.
+
+    Args:
+        features: the texts.
+        form: NFC, NFD, NFKC or NFKD.
+        accents: whether non-spacing marks (category Mn) stay; else they are taken out of the decomposed texts.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from gristmill.stages.features import TextFeatures
+
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(features.offsets)), pa.py_buffer(features.data)]
+    texts = pa.Array.from_buffers(pa.large_string(), len(features), buffers)
+    if not accents:
+        decomposed = pc.utf8_normalize(texts, form="NFKD" if "K" in form else "NFD")
+        texts = pc.replace_substring_regex(decomposed, r"\p{Mn}", "")
+    return TextFeatures(pc.utf8_normalize(texts, form=form))
+
+
 def normalise_plainly(text: str, how: int) -> str:
     """What `normalise` writes."""
     if how & REMOVE_PUNCTUATION:
@@ -138,4 +162,6 @@ def normalise_plainly(text: str, how: int) -> str:
         text = " ".join(text.split())
     if how & LOWERCASE:
         text = "".join(character.lower() if len(character.lower()) == 1 else character for character in text)
+    if how & ZERO_DIGITS:
+        text = "".join("0" if character.isdecimal() else character for character in text)
     return text

@@ -35,6 +35,29 @@ def test_a_switch_turned_off_tells_texts_apart(switch, left, right):
     assert different[0] != different[1]
 
 
+@pytest.mark.parametrize(
+    ("settings", "left", "right"),
+    [
+        ({"zero_digits": True}, "Page 12 of ٣٤", "page 99 of 00"),
+        ({"remove_accents": True}, "Café Zürich", "cafe\u0301 zurich"),
+        ({"unicode_form": "NFC"}, "café", "cafe\u0301"),
+        ({"unicode_form": "NFD"}, "café", "cafe\u0301"),
+        ({"unicode_form": "NFKC"}, "ﬁle Ａ²", "file A2"),
+        ({"unicode_form": "NFKD", "remove_accents": True}, "ﬁancé", "fiance"),
+    ],
+)
+def test_a_switch_turned_on_takes_texts_for_the_same(settings, left, right):
+    different = rows(Exact(), [left, right])
+    same = rows(Exact(**settings), [left, right])
+    assert different[0] != different[1]
+    assert same[0] == same[1]
+
+
+def test_a_plain_form_keeps_ligatures_apart():
+    found = rows(Exact(unicode_form="NFC"), ["ﬁle", "file"])
+    assert found[0] != found[1]
+
+
 def test_texts_of_which_nothing_is_left_are_no_duplicates():
     assert sorted(rows(Exact(), ["", "  \n", "...!", "x", ""])) == [3]
 

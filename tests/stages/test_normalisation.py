@@ -3,6 +3,7 @@
 import gzip
 import json
 import sys
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,8 @@ from gristmill.stages.normalisation import (
     COLLAPSE_WHITESPACE,
     LOWERCASE,
     REMOVE_PUNCTUATION,
+    ZERO_DIGITS,
+    in_unicode_form,
     normalise,
     normalise_plainly,
     text_keys,
@@ -44,12 +47,34 @@ def normalised(text, how=ALL):
         (COLLAPSE_WHITESPACE, "It’s ONE — “Test”"),
         (REMOVE_PUNCTUATION, "  Its\t ONE  Test\n"),
         (ALL, "its one test"),
+        (ZERO_DIGITS, "  It’s\t ONE — “Test”\n"),
     ],
 )
 def test_each_switch_takes_out_its_part(how, expected):
     text = "  It’s\t ONE — “Test”\n"
     assert normalised(text, how) == expected
     assert normalise_plainly(text, how) == expected
+
+
+def test_decimal_digits_of_all_scripts_are_0_and_other_numbers_stay():
+    assert normalised("In 1984: ٣ of १२, ½ and ² and Ⅻ", ZERO_DIGITS) == "In 0000: 0 of 00, ½ and ² and Ⅻ"
+
+
+known = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cn", "Co"]), max_size=20)
+
+
+@settings(deadline=None)
+@given(st.lists(known, max_size=4), st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]), st.booleans())
+def test_unicode_forms_are_those_of_the_standard_library(texts, form, accents):
+    expected = []
+    for text in texts:
+        if not accents:
+            decomposed = unicodedata.normalize("NFKD" if "K" in form else "NFD", text)
+            text = "".join(one for one in decomposed if unicodedata.category(one) != "Mn")
+        expected.append(unicodedata.normalize(form, text).encode())
+    found = in_unicode_form(features(["before", *texts]), form, accents)
+    cuts = zip(found.offsets[1:], found.offsets[2:], strict=False)
+    assert [found.data[begin:end].tobytes() for begin, end in cuts] == expected
 
 
 def test_symbols_are_no_punctuation():
@@ -64,7 +89,7 @@ some_text = st.one_of(st.text(max_size=60), st.text(st.sampled_from("aZ .\n\u00a
 
 
 @settings(deadline=None)
-@given(some_text, st.integers(0, ALL))
+@given(some_text, st.integers(0, ALL | ZERO_DIGITS))
 def test_normalised_text_equals_its_plain_twin(text, how):
     assert normalised(text, how) == normalise_plainly(text, how)
 
@@ -75,7 +100,7 @@ def test_every_code_point_is_normalised_as_its_plain_twin_does():
 
 
 @settings(deadline=None)
-@given(st.lists(some_text, max_size=6), st.integers(0, ALL))
+@given(st.lists(some_text, max_size=6), st.integers(0, ALL | ZERO_DIGITS))
 def test_keys_are_the_hashes_of_the_normalised_texts_that_are_not_empty(texts, how):
     plain = [normalise_plainly(text, how) for text in texts]
     expected = [(*hash128_plainly(text.encode(), how), row) for row, text in enumerate(plain) if text]
