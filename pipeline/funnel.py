@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from gristmill.pipeline import display
+from gristmill.pipeline.cluster_sizes import told_clusters
 from gristmill.pipeline.published import PublishedRun, RunFolder
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def print_funnel(run: RunFolder, by: By = "stage") -> None:
 
 
 def summary(published: PublishedRun) -> str:
-    """The run in a few lines: what was kept of what was read, which records were no documents, which lists were left out."""
+    """The run in a few lines: what was kept of what was read, which records were no documents, how large clusters of duplicates
+    are, which lists were left out."""
     rows = published.rows
     last = by_source(rows)
     read, kept = published.records_read, sum(source["kept"] for source in last)
@@ -150,8 +152,8 @@ def summary(published: PublishedRun) -> str:
         lines += "\nrecords that are no documents: " + ", ".join(
             f"{name} {display.count(others[name])}" for name in sorted(others)
         )
-    for missing in published.facts.get("left_out") or ():
-        lines += f"\n{missing}"
+    for told in (*told_clusters(published.funnel.get("clusters") or {}), *(published.facts.get("left_out") or ())):
+        lines += f"\n{told}"
     return lines
 
 

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from gristmill.pipeline import display
+from gristmill.pipeline.cluster_sizes import report_clusters
 from gristmill.pipeline.funnel import by_rule, by_source, by_stage
 from gristmill.pipeline.funnel_svg import funnel_svg
 from gristmill.pipeline.published import PublishedRun
@@ -65,6 +66,7 @@ def report_html(published: PublishedRun) -> str:
         sources=by_source(rows),
         removals=_removals(published, rows, counts),
         every_rule=bool(counts),
+        clusters=report_clusters(published.funnel.get("clusters") or {}),
         damaged=_damaged(published),
         facts=_facts(published),
         inputs=_inputs(published),
