@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gristmill.pipeline.dedup_tasks import PAIRS, PIECE_ROWS, pair_files
+from gristmill.pipeline.dedup_tasks import EDGES, PAIRS, PIECE_ROWS, pair_files
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged
 from gristmill.pipeline.steps import Manifest
 from gristmill.pipeline.storage import Storage
@@ -44,31 +44,60 @@ def stars(pairs: pa.Table) -> pa.Table:
     """The same components with as few pairs as can be: each document with the first of its component (`a`), which stays.
 
     Args:
-        pairs: columns of `PAIRS`.
+        pairs: columns of `EDGES`.
+
+    Returns:
+        Columns of `EDGES`; similarities of the pairs that were among those given.
     """
     if pairs.num_rows == 0:
-        return PAIRS.empty_table()
+        return EDGES.empty_table()
     nodes, labels, rank = components(pairs)
     order = np.lexsort([nodes, rank, labels])
     heads = np.ones(len(order), dtype=bool)
     heads[1:] = labels[order][1:] != labels[order][:-1]
     keeper = order[heads][np.cumsum(heads) - 1]
     members = ~heads
-    return pa.table([nodes[keeper][members], nodes[order][members], rank[keeper][members], rank[order][members]], schema=PAIRS)
+    keeper, member = keeper[members], order[members]
+    columns = [nodes[keeper], nodes[member], rank[keeper], rank[member], _similarities(pairs, nodes, keeper, member)]
+    return pa.table(columns, schema=EDGES)
+
+
+def _similarities(pairs: pa.Table, nodes: np.ndarray, a: np.ndarray, b: np.ndarray) -> pa.Array:
+    """Similarity of pairs of nodes as one of `pairs` tells it, null where none does; so that few are measured twice."""
+
+    def named(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        pair: np.ndarray = np.minimum(one, other) * len(nodes) + np.maximum(one, other)
+        return pair
+
+    told = pairs.filter(pairs["similarity"].is_valid())
+    known = named(*(np.searchsorted(nodes, told[name].to_numpy()) for name in ("a", "b")))
+    known, first = np.unique(known, return_index=True)
+    if not len(known):
+        return pa.nulls(len(a), pa.float64())
+    wanted = named(a, b)
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return pa.array(told["similarity"].to_numpy()[first][at], mask=known[at] != wanted)
+
+
+def _edges(table: pa.Table) -> pa.Table:
+    """Pairs as `EDGES`, whether they have been measured or not."""
+    if "similarity" not in table.column_names:
+        table = table.append_column("similarity", pa.nulls(table.num_rows, pa.float64()))
+    return table.select(EDGES.names)
 
 
 def forest(work: Storage, prefix: str, *, files: list[str]) -> Manifest:
     """Merge files of pairs into one with the same components and one pair a document."""
-    held = PAIRS.empty_table()
+    held = EDGES.empty_table()
     most = PIECE_ROWS
     for name in files:
         for table in read_batches(work, name):
-            held = pa.concat_tables([held, table.select(PAIRS.names)])
+            held = pa.concat_tables([held, _edges(table)])
             if held.num_rows > most:
                 held = stars(held)
                 # what is left may fill it again: merge as often as it doubles, not at each batch
                 most = max(PIECE_ROWS, 2 * held.num_rows)
-    writer = StreamWriter(work, f"{prefix}.forest.arrow", PAIRS)
+    writer = StreamWriter(work, f"{prefix}.forest.arrow", EDGES)
     writer.write(stars(held))
     entry = writer.close()
     return {"files": [entry], "edges": [entry]}
@@ -78,7 +107,7 @@ def decide(work: Storage, prefix: str, *, file: str) -> Manifest:
     """Send the pairs of the last forest, now decisions, to the packs of the documents that stay."""
     found = pair_files(work, prefix)
     for table in read_batches(work, file):
-        found.add(table.select(PAIRS.names))
+        found.add(table.select(EDGES.names))
     return found.close()
 
 

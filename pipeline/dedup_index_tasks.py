@@ -60,24 +60,31 @@ def index_pack(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack) -
     return {"files": [entry], "held": entry}
 
 
-def held_documents(
-    work: Storage, stage: Deduplicator, pack: Pack | IndexPack, wanted: np.ndarray
-) -> tuple[pa.Array, pa.Array | None]:
-    """Ids and sketches of documents of a pack, by ascending rows; no sketches where the stage has none."""
+def held_ids(work: Storage, pack: Pack | IndexPack, wanted: np.ndarray) -> pa.Array:
+    """Ids of documents of a pack, by ascending rows."""
     if isinstance(pack, Pack):
         from gristmill.pipeline.parts import take_rows
 
-        documents = take_rows(work, pack, wanted)
-        sketches = stage.sketches(Batch(documents))
-        ids = documents["id"].combine_chunks()
-        return ids, None if sketches is None else sketches.cast(pa.large_list(pa.uint64()))
+        return take_rows(work, pack, wanted, ["id"])["id"].combine_chunks()
+    return _held_column(work, pack, wanted, "id")
+
+
+def held_sketches(work: Storage, stage: Deduplicator, pack: Pack | IndexPack, wanted: np.ndarray) -> pa.Array | None:
+    """Sketches of documents of a pack, by ascending rows; None where the stage has none."""
+    if isinstance(pack, Pack):
+        from gristmill.pipeline.parts import take_rows
+
+        sketches = stage.sketches(Batch(take_rows(work, pack, wanted)))
+        return None if sketches is None else sketches.cast(pa.large_list(pa.uint64()))
+    sketches = _held_column(work, pack, wanted, "sketch")
+    return None if len(sketches) and sketches.null_count == len(sketches) else sketches
+
+
+def _held_column(work: Storage, pack: IndexPack, wanted: np.ndarray, column: str) -> pa.Array:
     found = []
-    for table in read_batches(work, pack.file, ["row", "id", "sketch"]):
-        rows = table["row"].to_numpy()
-        found.append(table.filter(pa.array(np.isin(rows, wanted))))
-    held = pa.concat_tables(found).combine_chunks()
-    sketches = held["sketch"].combine_chunks()
-    return held["id"].combine_chunks(), None if sketches.null_count == len(sketches) else sketches
+    for table in read_batches(work, pack.file, ["row", column]):
+        found.append(table.filter(pa.array(np.isin(table["row"].to_numpy(), wanted))))
+    return pa.concat_tables(found).combine_chunks()[column].combine_chunks()
 
 
 def list_bridged(work: Storage, prefix: str, *, stage: Deduplicator, pack: IndexPack, sent: list[Sent], name: str) -> Manifest:
@@ -89,7 +96,7 @@ def list_bridged(work: Storage, prefix: str, *, stage: Deduplicator, pack: Index
     for piece, ids, similarity in measured(work, stage, pack, sent):
         rows = row_of(piece["b"].to_numpy())
         wanted, place = np.unique(rows, return_inverse=True)
-        own, _ = held_documents(work, stage, pack, wanted)
+        own = held_ids(work, pack, wanted)
         found.append(pa.table({"id": own.take(pa.array(place)), "kept_id": ids, "similarity": similarity}))
     entry = write_parquet(work, f"{prefix}.parquet", pa.concat_tables(found))
     return {"files": [entry], "published": [entry | {"name": name}]}

@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from gristmill.pipeline.counts import text_bytes, whitespace_words
 from gristmill.pipeline.dedup_index import IndexPack
-from gristmill.pipeline.dedup_index_tasks import held_documents
+from gristmill.pipeline.dedup_index_tasks import held_ids, held_sketches
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, sent_files, sort_order, write_exchange
 from gristmill.pipeline.ledger import LedgerText, removal_rows
 from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, take_rows
 from gristmill.pipeline.passes import write_ledger
 from gristmill.pipeline.steps import Manifest
 from gristmill.pipeline.storage import Storage
-from gristmill.pipeline.tables import StreamWriter
+from gristmill.pipeline.tables import StreamWriter, read_batches, schema_of
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.documents import Batch
 from gristmill.stages.keeper import ranks
@@ -26,6 +26,9 @@ EMITTED = ["key", "check", "rank", "address"]
 """Order of emitted rows: those that meet stand together, the likely keeper first."""
 PAIRS = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("a_rank", pa.int64()), ("b_rank", pa.int64())])
 """Two documents by address and rank; `a` is the one that stays where a pair is a decision."""
+EDGES = PAIRS.append(pa.field("similarity", pa.float64()))
+"""Pairs that have been measured; null where that is still to be done."""
+SKETCH = pa.large_list(pa.uint64())
 PIECE_ROWS = 1 << 20
 """Pairs that are looked at together."""
 PAIRS_AT_ONCE = 1024
@@ -153,26 +156,37 @@ def _offered(work: Storage, name: str, stage: Deduplicator, pack: Pack | IndexPa
     pairs = pairs.take(pa.array(sort_order(pairs, ["target", "a", "b"])))
     a, targets = pairs["a"].to_numpy(), pairs["target"].to_numpy()
     wanted, place = np.unique(row_of(a), return_inverse=True)
-    ids, sketches = held_documents(work, stage, pack, wanted)
     # each destination gets an id and a sketch once per `a`, on its first row there
     opens = np.ones(len(a), dtype=bool)
     opens[1:] = (a[1:] != a[:-1]) | (targets[1:] != targets[:-1])
-    index = pa.array(np.where(opens, place, 0), mask=~opens)
-    pairs = pairs.drop_columns(["target"]).append_column("a_id", ids.take(index))
+    ids = held_ids(work, pack, wanted).take(pa.array(place, mask=~opens))
+    unknown = _unknown(pairs)
+    pairs = pairs.drop_columns(["target"]).append_column("a_id", ids)
+    compared = wanted if unknown.all() else np.unique(row_of(a[unknown]))
+    sketches = held_sketches(work, stage, pack, compared) if len(compared) else pa.nulls(0, SKETCH)
     if sketches is not None:
-        pairs = pairs.append_column("a_sketch", sketches.take(index))
+        at = np.minimum(np.searchsorted(compared, row_of(a)), max(0, len(compared) - 1))
+        sent = opens & (compared[at] == row_of(a)) if len(compared) else np.zeros(len(a), dtype=bool)
+        pairs = pairs.append_column("a_sketch", sketches.take(pa.array(at, mask=~sent)))
     return write_exchange(work, name, pairs, targets, ["a", "b"])
+
+
+def _unknown(pairs: pa.Table) -> np.ndarray:
+    """Which pairs are still to be measured; bool."""
+    if "similarity" not in pairs.column_names:
+        return np.ones(pairs.num_rows, dtype=bool)
+    missing: np.ndarray = pairs["similarity"].combine_chunks().is_null().to_numpy(zero_copy_only=False)
+    return missing
 
 
 def measured(
     work: Storage, stage: Deduplicator, pack: Pack | IndexPack, sent: list[Sent]
 ) -> Iterator[tuple[pa.Table, pa.Array, np.ndarray]]:
     """Offered pairs, piece by piece, with the id of `a` and the similarity of both."""
-    seen = [row_of(np.unique(table["b"].to_numpy())) for table in merged(work, sent, ["a", "b"])]
-    wanted = np.unique(np.concatenate(seen))
-    _, own = held_documents(work, stage, pack, wanted)
+    wanted = _to_measure(work, sent)
+    own = held_sketches(work, stage, pack, wanted) if len(wanted) else None
     held_id: pa.Array = pa.nulls(1, pa.string())
-    held_sketch: pa.Array = pa.nulls(1, pa.large_list(pa.uint64()))
+    held_sketch: pa.Array = pa.nulls(1, SKETCH)
     for table in merged(work, sent, ["a", "b"]):
         for start in range(0, table.num_rows, PAIRS_AT_ONCE):
             piece = table.slice(start, PAIRS_AT_ONCE).combine_chunks()
@@ -181,24 +195,38 @@ def measured(
             fill = np.maximum.accumulate(np.where(a_ids.is_valid().to_numpy(zero_copy_only=False), np.arange(len(a_ids)), 0))[1:]
             ids = a_ids.take(pa.array(fill))
             similarity = np.ones(piece.num_rows)
+            if "similarity" in piece.column_names:
+                similarity = piece["similarity"].to_numpy().copy()
+            unknown = np.flatnonzero(_unknown(piece))
             if own is not None:
-                sketches = pa.concat_arrays([held_sketch, piece["a_sketch"].combine_chunks()]).take(pa.array(fill))
-                right = own.take(pa.array(np.searchsorted(wanted, row_of(piece["b"].to_numpy()))))
-                similarity = stage.similarity(sketches, right)
-                held_sketch = sketches.slice(len(sketches) - 1)
+                sketches = pa.concat_arrays([held_sketch, piece["a_sketch"].combine_chunks()])
+                held_sketch = sketches.slice(int(fill[-1]), 1)
+                right = own.take(pa.array(np.searchsorted(wanted, row_of(piece["b"].to_numpy()[unknown]))))
+                similarity[unknown] = stage.similarity(sketches.take(pa.array(fill[unknown])), right)
             held_id = ids.slice(len(ids) - 1)
             yield piece, ids, similarity
+
+
+def _to_measure(work: Storage, sent: list[Sent]) -> np.ndarray:
+    """Rows in their pack of each `b` that is still to be compared with an `a`, ascending int64."""
+    seen = []
+    for one in sent:
+        columns = ["b", *({"similarity"} & set(schema_of(work, one.file).names))]
+        for table in read_batches(work, one.file, columns, one.first, one.stop):
+            seen.append(np.unique(row_of(table["b"].to_numpy()[_unknown(table)])))
+    return np.unique(np.concatenate(seen))
 
 
 def verify(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack | IndexPack, sent: list[Sent]) -> Manifest:
     """Keep the offered pairs whose similarity reaches the stage's least one."""
     stage.set_up()
     least = stage.least_similarity
-    writer = StreamWriter(work, f"{prefix}.edges.arrow", PAIRS)
+    writer = StreamWriter(work, f"{prefix}.edges.arrow", EDGES)
     compared = 0
     for piece, _, similarity in measured(work, stage, pack, sent):
         compared += piece.num_rows
-        writer.write(piece.select(PAIRS.names).filter(pa.array(similarity >= (least if least is not None else 0.0))))
+        edges = piece.select(PAIRS.names).append_column("similarity", pa.array(similarity))
+        writer.write(edges.filter(pa.array(similarity >= (least if least is not None else 0.0))))
     entry = writer.close()
     return {"files": [entry], "edges": [entry], "measured": compared}
 

@@ -107,6 +107,12 @@ def read_batches(
             yield pa.Table.from_batches([reader.get_batch(index)])
 
 
+def schema_of(storage: Storage, name: str) -> pa.Schema:
+    """Columns of an Arrow IPC file."""
+    with storage.open(name) as file, pa.PythonFile(file, mode="r") as source:
+        return pa.ipc.open_file(source).schema
+
+
 def concat(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
     """Tables one after another as one; no table gives an empty one of `schema`."""
     held = [table.select(schema.names).cast(schema) for table in tables]

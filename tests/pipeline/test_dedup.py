@@ -10,7 +10,7 @@ from gristmill.pipeline import dedup, dedup_tasks, exchange
 from gristmill.pipeline.cluster import InProcess
 from gristmill.pipeline.cluster_tasks import stars
 from gristmill.pipeline.dedup import Deduplication
-from gristmill.pipeline.dedup_tasks import PAIRS
+from gristmill.pipeline.dedup_tasks import EDGES
 from gristmill.pipeline.ledger import LedgerText
 from gristmill.pipeline.parts import Part, make_packs
 from gristmill.pipeline.progress import Progress
@@ -183,8 +183,35 @@ def test_the_packs_do_not_show_in_the_result(tmp_path, seed):
 
 def test_stars_keep_components_with_one_pair_a_document():
     # ranks: 1 -> 5, 2 -> 4, 3 -> 5, 7 -> 6, 9 -> 6: of 1, 2 and 3 the second stays, of 7 and 9 the one with the lower address
-    pairs = pa.table([[1, 3, 7], [2, 2, 9], [5, 5, 6], [4, 4, 6]], schema=PAIRS)
-    assert sorted(zip(*(stars(pairs)[name].to_pylist() for name in "ab"), strict=True)) == [(2, 1), (2, 3), (7, 9)]
+    pairs = pa.table([[1, 3, 7], [2, 2, 9], [5, 5, 6], [4, 4, 6], [0.5, None, 0.75]], schema=EDGES)
+    found = zip(*(stars(pairs)[name].to_pylist() for name in ("a", "b", "similarity")), strict=True)
+    assert sorted(found, key=lambda pair: pair[:2]) == [(2, 1, 0.5), (2, 3, None), (7, 9, 0.75)]
+
+
+def test_a_similarity_is_told_only_of_the_two_documents_it_was_measured_of():
+    # 1 - 2 - 3 in a row: 1 stays for both, and of 1 and 3 nothing is known yet
+    pairs = pa.table([[1, 2], [2, 3], [0, 0], [0, 0], [0.9, 0.8]], schema=EDGES)
+    found = stars(pairs)
+    assert found.select(["a", "b", "similarity"]).to_pylist() == [
+        {"a": 1, "b": 2, "similarity": 0.9},
+        {"a": 1, "b": 3, "similarity": None},
+    ]
+
+
+@pytest.mark.parametrize(("part_rows", "pack_bytes"), [(100, 10**6), (1, 1)])
+def test_a_pair_that_was_verified_is_not_compared_again(tmp_path, part_rows, pack_bytes, monkeypatch):
+    compared = []
+
+    def counted(self, left, right):
+        compared.append(len(left))
+        return before(self, left, right)
+
+    before = SharedWords.similarity
+    monkeypatch.setattr(SharedWords, "similarity", counted)
+    removed, _ = deduplicate(tmp_path, SharedWords(), ["a b c", "a b c d", "c d e f g"], part_rows, pack_bytes)
+    # candidates: d1 with d0, d2 with d1 and, the last holders of c, d2 with d0; only the first of them is alike, and decided
+    assert removed == [("d0", "d1", 0.75)]
+    assert sum(compared) == 3
 
 
 @pytest.mark.parametrize("seed", range(3))
