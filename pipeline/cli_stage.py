@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from gristmill.pipeline.cli_calibrate import ARGUMENTS as CALIBRATION
+from gristmill.pipeline.cli_calibrate import calibrating
 from gristmill.pipeline.cli_catalogue import List, print_stages, signals
 from gristmill.pipeline.cli_shared import AsJson
 from gristmill.pipeline.stage_examples import example_of
@@ -107,7 +109,10 @@ def _command(cls: type[Any], name: str) -> Callable[..., None]:
         print_funnel(result.folder)
         print(*result.doubts, sep="\n", end="\n" if result.doubts else "", file=sys.stderr)
 
-    command.__doc__ = f"{inspect.cleandoc(cls.__doc__ or cls.__name__)}\n\nExample: {example_of(name)}\n\n{_ARGUMENTS}"
+    arguments = _ARGUMENTS
+    if name == "minhash":
+        command, arguments = calibrating(command), _ARGUMENTS + CALIBRATION
+    command.__doc__ = f"{inspect.cleandoc(cls.__doc__ or cls.__name__)}\n\nExample: {example_of(name)}\n\n{arguments}"
     # flags of the stage: its settings, each named, typed and explained once, in the stage
     command.__annotations__["settings"] = Annotated[cls, Parameter(name="*")]
     return command

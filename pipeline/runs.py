@@ -190,6 +190,23 @@ def run_stage(
     Raises:
         UserError: something about the settings, the input or the folder is wrong.
     """
+    settings = settings_to_read(input, read)
+    across: list[Stage] = [stage] if isinstance(stage, CorpusStage) else []
+    try:
+        source = Source(read=SourceRead(**settings), stages=[] if across else [stage])
+        off = Guardrails(enabled=False)
+        recipe = Recipe(name=f"stage-{stage.label}", sources={"input": source}, stages=across, guardrails=off)
+    except ValidationError as error:  # the stage cannot work on documents of this kind, or is called something odd
+        raise UserError("\n".join(_of_a_single_stage(dict(found), input) for found in error.errors())) from None
+    return run(recipe, output=output, workers=workers, scheduler=scheduler, quiet=quiet)
+
+
+def settings_to_read(input: str, read: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of a reader for a file, a folder or the documents of a run folder, those that are not given told from its names.
+
+    Raises:
+        UserError: there is nothing, or nothing of a format that the name tells.
+    """
     settings = dict(read or {})
     if "format" not in settings:
         settings["format"] = _format_of(input)
@@ -199,14 +216,7 @@ def run_stage(
     if settings["format"] in ("parquet", "jsonl"):
         # what an earlier stage has found; bounds by language look there
         settings.setdefault("language_column", "language")
-    across: list[Stage] = [stage] if isinstance(stage, CorpusStage) else []
-    try:
-        source = Source(read=SourceRead(**settings), stages=[] if across else [stage])
-        off = Guardrails(enabled=False)
-        recipe = Recipe(name=f"stage-{stage.label}", sources={"input": source}, stages=across, guardrails=off)
-    except ValidationError as error:  # the stage cannot work on documents of this kind, or is called something odd
-        raise UserError("\n".join(_of_a_single_stage(dict(found), input) for found in error.errors())) from None
-    return run(recipe, output=output, workers=workers, scheduler=scheduler, quiet=quiet)
+    return settings
 
 
 def _of_a_single_stage(found: dict[str, Any], input: str) -> str:
