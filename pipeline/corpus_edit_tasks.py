@@ -20,6 +20,8 @@ from gristmill.pipeline.tables import StreamWriter, read_batches
 from gristmill.stages.corpus_editor import Copies, CorpusEditor
 from gristmill.stages.documents import Batch
 
+IN_ORDER = ["address", "start"]
+"""Order of emitted units where a Bloom filter tells which of them were there before."""
 EMITTED = ["key", "check", "rank", "address", "start"]
 """Order of emitted units: the copies of one stand together, those that stay first."""
 UNITS = pa.schema([("address", pa.uint64()), ("start", pa.int64()), ("end", pa.int64()), ("first", pa.uint64())])
@@ -32,17 +34,21 @@ NONE = np.uint64(2**64 - 1)
 class _Emission:
     """Sends the units of a pack to the key ranges."""
 
-    def __init__(self, work: Storage, prefix: str, pack: Pack, ranges: int, batch_rows: int) -> None:
+    def __init__(self, work: Storage, prefix: str, pack: Pack, ranges: int, batch_rows: int, in_order: bool = False) -> None:
         self._pack = np.uint64(pack.number) << _SHIFT
+        self._in_order = in_order
+        order = IN_ORDER if in_order else EMITTED
         self._files = ExchangeFiles(
-            work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows
+            work, f"{prefix}.emit", order, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows
         )
 
     def add(self, units: pa.Table, rows: np.ndarray) -> None:
         """Take the units of a batch whose documents stand at `rows` of the pack."""
         at = rows[units["row"].to_numpy()].astype(np.uint64)
-        rank = units["rank"] if "rank" in units.column_names else pa.array(np.zeros(len(at), dtype=np.int64))
-        columns = {"key": units["key"], "check": units["check"], "rank": rank, "address": pa.array(self._pack | at)}
+        columns = {"key": units["key"], "address": pa.array(self._pack | at)}
+        if not self._in_order:
+            rank = units["rank"] if "rank" in units.column_names else pa.array(np.zeros(len(at), dtype=np.int64))
+            columns |= {"check": units["check"], "rank": rank}
         self._files.add(pa.table(columns | {"start": units["start"], "end": units["end"]}))
 
     def close(self) -> Manifest:
@@ -53,7 +59,7 @@ class _Emission:
 def emit_units(work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, ranges: int, batch_rows: int) -> Manifest:
     """Send the units of each document (or their candidates) to the key ranges."""
     stage.set_up()
-    emission = _Emission(work, prefix, pack, ranges, batch_rows)
+    emission = _Emission(work, prefix, pack, ranges, batch_rows, stage.filter_bytes is not None)
     for table, rows in read_pack(work, pack):
         emission.add(stage.emit(Batch(table)), rows)
     return emission.close()
@@ -118,6 +124,26 @@ def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copie
             pending = []
         key, seen, first = (keys[-1], checks[-1]), int(size[-1]), firsts[-1]
     return found.close()
+
+
+def resolve_seen(work: Storage, prefix: str, *, sent: list[Sent], filter_bytes: int) -> Manifest:
+    """Stream over the units of a key range in the order of the corpus; those that a Bloom filter has seen go.
+
+    Returns:
+        Beside `sent`: `filter` {bits and functions of the filter, units that were new, bits set}.
+    """
+    from gristmill.stages.bloom import BloomFilter
+
+    found = ExchangeFiles(work, f"{prefix}.units", ["address", "start"], lambda units: pack_of(units["address"].to_numpy()))
+    seen = BloomFilter(filter_bytes, sum(one.rows for one in sent))
+    new = 0
+    for one in sent:  # packs in their order, and of each its files in the order of their addresses: nothing is to be merged
+        for table in merged(work, [one], IN_ORDER):
+            goes = seen.add(table["key"].to_numpy())
+            new += len(goes) - int(goes.sum())
+            gone = table.filter(pa.array(goes))
+            _add_units(found, gone, np.full(gone.num_rows, NONE, dtype=np.uint64))
+    return found.close() | {"filter": {"bits": seen.bits, "hashes": seen.hashes, "units": new, "bits_set": seen.bits_set}}
 
 
 def _kept(first: np.uint64, copies: Copies) -> np.uint64:
@@ -193,13 +219,12 @@ def _cut(stage: CorpusEditor, table: pa.Table, units: pa.Table, rows: np.ndarray
     whole = Batch(table)
     at = own[inside["row"].to_numpy()]
     edited = stage.cut(whole, inside.select(["row", "start", "end"]).set_column(0, "row", pa.array(at)))
+    # a document that had no unit to cut stays as it is: others that are cut near it decide nothing
+    had = set(own.tolist())
+    edited = replace(edited, losses=[loss for loss in edited.losses if loss.row in had])
     take_edit(outcome, stage, whole, edited)
     lost = np.sort(np.array([loss.row for loss in edited.losses], dtype=np.int64))
-    firsts = np.full(len(lost), NONE, dtype=np.uint64)
-    # a document may fall that had no unit at all: it was empty before
-    had = np.isin(lost, at)
-    firsts[had] = inside["first"].to_numpy()[np.searchsorted(at, lost[had])]
-    return outcome, firsts
+    return outcome, inside["first"].to_numpy()[np.searchsorted(at, lost)]
 
 
 def _asking(firsts: np.ndarray, part: int, before: int, pack: int) -> pa.Table:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gristmill.pipeline import corpus_edit_tasks as tasks
+from gristmill.pipeline.bloom_facts import filter_facts
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.exchange import BATCH_ROWS, range_count, received, sent_identity
 from gristmill.pipeline.identity import platform_identity, stage_identity
@@ -18,6 +19,9 @@ from gristmill.stages.corpus_editor import Copies, CorpusEditor
 UNIT_BYTES = 48
 """An emitted unit in the exchange."""
 LEAST_BATCH_ROWS = 256
+MOST_FILTER_BYTES = 2**26
+LEAST_FILTERS = 16
+"""So many tasks can resolve at a time where a small filter would do in one."""
 CANDIDATES = Copies(stay=0, tolerated=1)
 """In the first of two rounds all candidates that met another go back."""
 
@@ -35,15 +39,29 @@ class CorpusEdits:
             "code": code_hash("gristmill.pipeline.corpus_edit_tasks"),
             "platform": platform_identity(),
         }
+        self.filters: dict[str, float] = {}
+        """What `filter_facts` says of the Bloom filters, once they have run."""
         units = sum(part.bytes for pack in packs for part in pack.parts) // stage.bytes_per_unit
+        ranges = range_count(units * UNIT_BYTES, range_bytes)
+        if stage.filter_bytes is not None:
+            # decided by the memory alone, so that a filter sees the same units however the corpus is cut
+            ranges = max(LEAST_FILTERS, range_count(stage.filter_bytes, MOST_FILTER_BYTES))
         self._cut = {
-            "ranges": range_count(units * UNIT_BYTES, range_bytes),
+            "ranges": ranges,
             # a resolving task holds one batch of each pack, even where all units are the same and meet in one range
             "batch_rows": min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (UNIT_BYTES * max(1, len(packs))))),
         }
 
     def run(self) -> dict[int, tuple[str, dict[str, Manifest]]]:
         """By number of each pack that is cut: the name of its step, and what a pass over each of its parts records."""
+        decided = self.decided()
+        text = self.settings.ledger_text
+        how = [text.mode, text.per_rule, text.seed, self.settings.chunk_bytes]
+        cut = self._by_pack(tasks.cut_units, decided, how, stage=self.stage, settings=self.settings)
+        return self._with_kept_ids(cut)
+
+    def decided(self) -> list[Manifest]:
+        """What of each pack is to be cut: tasks that sent it units of `corpus_edit_tasks.UNITS`."""
         emitted = self._tasks(
             tasks.emit_units,
             [([*pack.identity(), self._cut], {"stage": self.stage, "pack": pack} | self._cut, pack) for pack in self.packs],
@@ -51,11 +69,9 @@ class CorpusEdits:
         if self.stage.rounds == 2:
             candidates = self._resolve("candidates", [done for _, done in emitted], CANDIDATES)
             emitted = list(self._by_pack(tasks.confirm_units, candidates, stage=self.stage, **self._cut).values())
-        decided = self._resolve("copies", [done for _, done in emitted], self.stage.copies())
-        text = self.settings.ledger_text
-        how = [text.mode, text.per_rule, text.seed, self.settings.chunk_bytes]
-        cut = self._by_pack(tasks.cut_units, decided, how, stage=self.stage, settings=self.settings)
-        return self._with_kept_ids(cut)
+        if self.stage.filter_bytes is None:
+            return self._resolve("copies", [done for _, done in emitted], self.stage.copies())
+        return self._seen([done for _, done in emitted], self.stage.filter_bytes // self._cut["ranges"])
 
     def _tasks(
         self, function: Callable[..., Manifest], work: Iterable[tuple[Any, dict[str, Any], Pack | None]]
@@ -80,6 +96,13 @@ class CorpusEdits:
             for sent in received(emitted).values()
         ]
         return [manifest for _, manifest in self._tasks(tasks.resolve_units, work)]
+
+    def _seen(self, emitted: list[Manifest], size: int) -> list[Manifest]:
+        """Resolve by Bloom filters of `size` bytes each, and add up what they are like."""
+        work = [([size, sent_identity(sent)], {"sent": sent, "filter_bytes": size}, None) for sent in received(emitted).values()]
+        done = [manifest for _, manifest in self._tasks(tasks.resolve_seen, work)]
+        self.filters = filter_facts([manifest["filter"] for manifest in done], self._cut["ranges"])
+        return done
 
     def _by_pack(
         self, function: Callable[..., Manifest], manifests: Iterable[Manifest], how: Any = None, **arguments: Any

@@ -250,8 +250,10 @@ class Driver:
         elif isinstance(stage, CorpusEditor):
             packs = make_packs(concerned, self.recipe.partition_bytes)
             settings = self._settings(sources[0], chain)
-            cut = CorpusEdits(self.runner, stage, packs, self.recipe.partition_bytes, settings).run()
-            written = self.state.take_cuts(stage.label, packs, cut)
+            edits = CorpusEdits(self.runner, stage, packs, self.recipe.partition_bytes, settings)
+            written = self.state.take_cuts(stage.label, packs, edits.run())
+            if edits.filters:
+                self.state.filters[stage.label] = edits.filters
         elif isinstance(stage, Deduplicator):
             written = self._deduplicate(stage, concerned)
         else:

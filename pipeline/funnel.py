@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from gristmill.pipeline import display
+from gristmill.pipeline.bloom_facts import told_filters
 from gristmill.pipeline.cluster_sizes import told_clusters
 from gristmill.pipeline.published import PublishedRun, RunFolder
 
@@ -136,7 +137,7 @@ def print_funnel(run: RunFolder, by: By = "stage") -> None:
 
 def summary(published: PublishedRun) -> str:
     """The run in a few lines: what was kept of what was read, which records were no documents, how large clusters of duplicates
-    are, which lists were left out."""
+    are, what Bloom filters were like, which lists were left out."""
     rows = published.rows
     last = by_source(rows)
     read, kept = published.records_read, sum(source["kept"] for source in last)
@@ -152,7 +153,8 @@ def summary(published: PublishedRun) -> str:
         lines += "\nrecords that are no documents: " + ", ".join(
             f"{name} {display.count(others[name])}" for name in sorted(others)
         )
-    for told in (*told_clusters(published.funnel.get("clusters") or {}), *(published.facts.get("left_out") or ())):
+    filters = told_filters(published.funnel.get("filters") or {})
+    for told in (*told_clusters(published.funnel.get("clusters") or {}), *filters, *(published.facts.get("left_out") or ())):
         lines += f"\n{told}"
     return lines
 

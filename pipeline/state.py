@@ -36,6 +36,8 @@ class RunState:
     gaps: int = 0
     clusters: dict[str, dict[int, int]] = field(default_factory=dict)
     """Label of a deduplication -> {documents in a cluster: clusters of so many}."""
+    filters: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Label of a corpus editor -> what its Bloom filters were like."""
 
     def take_pass(self, key: str, source: str, manifest: Manifest) -> list[Part]:
         """Record what a pass over one source did; returns the parts it wrote."""
@@ -121,7 +123,7 @@ class RunState:
         keys = sorted(self.counts, key=lambda key: (order[key[0]], sources.index(key[1])))
         rows = [{"stage": stage, "source": source} | self.counts[stage, source] for stage, source in keys]
         clusters = {stage: {str(size): held[size] for size in sorted(held)} for stage, held in self.clusters.items() if held}
-        return {"rows": rows} | ({"clusters": clusters} if clusters else {})
+        return {"rows": rows} | ({"clusters": clusters} if clusters else {}) | ({"filters": self.filters} if self.filters else {})
 
 
 def _take_rows(held: dict[tuple[str, str], list[Rows]], source: str, entry: dict[str, Any] | None) -> None:

@@ -40,6 +40,14 @@ class CorpusEditor(CorpusStage):
         """About how many bytes of text there are for each unit that is emitted, for the size of the exchange."""
         return 40
 
+    @property
+    def filter_bytes(self) -> int | None:
+        """Bytes of Bloom filters that say which units were there before, in place of exact counts; None: copies are counted.
+
+        Only for stages of one round whose `copies` are the first one; `key` alone tells units apart then.
+        """
+        return None
+
     @abstractmethod
     def copies(self) -> Copies:
         """Which copies of a unit stay."""

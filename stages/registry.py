@@ -23,9 +23,13 @@ STAGES: dict[str, str] = {
     "redpajama_v2": "gristmill.stages.redpajama_v2:RedPajamaV2",
     "line_corrections": "gristmill.stages.line_corrections:LineCorrections",
     "madlad": "gristmill.stages.madlad:Madlad",
+    "lines": "gristmill.stages.lines:Lines",
+    "paragraphs": "gristmill.stages.paragraphs:Paragraphs",
+    "sentence_spans": "gristmill.stages.sentence_spans_dedup:SentenceSpans",
     "url_dedup": "gristmill.stages.url_dedup:UrlDedup",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
+    "substring": "gristmill.stages.substring:Substring",
 }
 """Name in recipes -> `module:Class`."""
 

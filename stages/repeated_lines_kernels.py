@@ -25,7 +25,7 @@ START, END, FIRST, LAST = 0, 1, 2, 3
 
 
 @njit("Tuple((int64[:, ::1], int64))(uint8[::1], int64, int64, boolean, uint8[::1], int64[:, ::1])")
-def _units(data: Bytes, begin: int, end: int, paragraphs: bool, flags: Bytes, units: Rows) -> tuple[Rows, int]:
+def text_units(data: Bytes, begin: int, end: int, paragraphs: bool, flags: Bytes, units: Rows) -> tuple[Rows, int]:
     """Lines, or paragraphs (lines in a row that are not blank) of a document, in room that grows as needed, and how many."""
     count = 0
     open_paragraph = False
@@ -79,7 +79,7 @@ def _mark_copies(
 
 
 @njit("Tuple((int64[:, ::1], int64))(uint8[::1], int64, int64, int64, int64[:, ::1], int64, boolean[::1], int64[:, ::1], int64)")
-def _add_cuts(
+def add_unit_cuts(
     data: Bytes, row: int, begin: int, end: int, units: Rows, count: int, is_cut: NDArray[np.bool_], cuts: Rows, cut: int
 ) -> tuple[Rows, int]:
     """Write a row for each unit that is cut, with what parts it from the next; at the end of a text, from the one before."""
@@ -93,7 +93,7 @@ def _add_cuts(
         if unit < trailing:
             first, last = units[unit, START], units[unit + 1, START]
         else:
-            first = units[unit - 1, END]
+            first = units[unit - 1, END] if unit else begin
             last = end if unit == count - 1 else units[unit, END]
         cuts = with_room(cuts, cut + 1)
         chars += count_code_points(data, position, first)
@@ -118,7 +118,7 @@ def _cut_copies(
     filled = cut = 0
     for row in range(offsets.size - 1):
         begin, end = offsets[row], offsets[row + 1]
-        units, count = _units(data, begin, end, paragraphs, flags, units)
+        units, count = text_units(data, begin, end, paragraphs, flags, units)
         size = 16
         while size < 2 * count:
             size *= 2
@@ -126,7 +126,7 @@ def _cut_copies(
             slots, seen, is_cut = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.bool_)
         _mark_copies(data, units, count, copies, least, slots[:size], seen, is_cut)
         first_cut = cut
-        cuts, cut = _add_cuts(data, row, begin, end, units, count, is_cut, cuts, cut)
+        cuts, cut = add_unit_cuts(data, row, begin, end, units, count, is_cut, cuts, cut)
         position = begin
         for one in range(first_cut, cut + 1):
             stop = cuts[one, FIRST_BYTE] if one < cut else end
