@@ -75,6 +75,30 @@ def train_describe(config: str, /, *, set: Sets = (), as_json: AsJson = False) -
     _show(result, as_json)
 
 
+@train_app.command(name="average")
+def train_average(*checkpoints: str, output: str, running: bool = False, as_json: AsJson = False) -> None:
+    """Write a folder whose checkpoint holds the mean weights of several of one run, or of runs of one model.
+
+    Example: gristmill train average out/tiny/checkpoints/step-00000200.pt out/tiny/checkpoints/step-00000300.pt --output out/mean
+
+    Args:
+        checkpoints: files that training wrote, two or more.
+        output: the folder to write; `gristmill train export` takes it.
+        running: take the running averages that they hold (average_decay), not the weights.
+        as_json: print JSON.
+    """
+    from pathlib import Path
+
+    with told():
+        from gristmill.trainer.averaging import average
+
+        try:
+            result = average([Path(one) for one in checkpoints], Path(output), running=running)
+        except (ValueError, FileNotFoundError) as error:
+            raise UserError(str(error)) from error
+    _show(result, as_json)
+
+
 @train_app.command(name="coordinate-check")
 def train_coordinate_check(
     config: str,

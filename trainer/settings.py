@@ -13,17 +13,32 @@ __all__ = [
     "CheckpointSettings",
     "LossSettings",
     "ModelSettings",
+    "MuonSettings",
     "ObjectiveSettings",
     "OptimizerSettings",
     "ScheduleSettings",
     "Settings",
+    "SpikeSettings",
     "TrainSettings",
 ]
+
+
+class MuonSettings(Settings):
+    """Muon (Jordan et al. 2024), for the matrices of hidden layers."""
+
+    learning_rate: PositiveFloat = 0.02
+    """Highest rate of these matrices, with `adjust: original` (modded-nanogpt, from memory)."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    adjust: Literal["original", "match_rms_adamw"] = "original"
+    """How a matrix's shape scales its update: sqrt(max(1, rows / columns)), or 0.2 sqrt(max(rows, columns)), with which rates
+    tuned for AdamW fit (Liu et al. 2025, arXiv:2502.16982)."""
 
 
 class OptimizerSettings(Settings):
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); matrices and embeddings decay, norms do not."""
 
+    name: Literal["adamw", "muon", "adafactor"] = "adamw"
+    """muon: for matrices of hidden layers, and AdamW for the rest; adafactor: Shazeer & Stern 2018, arXiv:1804.04235."""
     learning_rate: PositiveFloat = 1e-3
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
@@ -31,17 +46,49 @@ class OptimizerSettings(Settings):
     weight_decay: NonNegativeFloat = 0.1
     clip: PositiveFloat | None = 1.0
     """Largest norm of all gradients together; null clips nothing."""
+    muon: MuonSettings = MuonSettings()
+    """What Muon is told, where it is the optimizer."""
+
+
+class SpikeSettings(Settings):
+    """Steps whose loss or gradient norm stands out are not taken."""
+
+    sigmas: PositiveFloat = 6.0
+    """Standard deviations above the mean of the last steps."""
+    history: Annotated[int, Field(gt=1)] = 128
+    """How many steps that mean is of; half of them must be there first."""
 
 
 class ScheduleSettings(Settings):
-    """Linear warm-up, then a cosine down to a share of the learning rate."""
+    """Linear warm-up, then one of several shapes down to a share of the learning rate."""
 
-    name: Literal["cosine"] = "cosine"
+    name: Literal["cosine", "linear", "wsd", "power"] = "cosine"
+    """wsd: stable, then a decay at the end; power: falls as the clock to the power of -exponent, then the same decay."""
+    clock: Literal["steps", "tokens"] = "steps"
+    """What warm-up and end are counted in; tokens where batches differ in size."""
     steps: PositiveInt | None = None
-    """Steps from start to the end of the cosine; as many as the run's when null."""
+    """Steps from start to the end of the schedule; as many as the run's when null."""
+    tokens: PositiveInt | None = None
+    """Tokens from start to the end, by the clock of tokens; as many as the run's when null."""
     warmup_steps: NonNegativeInt = 0
+    warmup_tokens: NonNegativeInt = 0
     least: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the learning rate at the end."""
+    decay_fraction: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """wsd, power: share of the schedule that the decay takes; MiniCPM: 10% is enough, 2.5% is not."""
+    decay: Literal["linear", "sqrt", "cosine", "exponential"] = "linear"
+    """wsd, power: form of the decay; sqrt is 1 - sqrt(x)."""
+    half_lives: PositiveFloat = 5.0
+    """decay exponential: how often the rate halves during the decay (MiniCPM's form; the number is ours)."""
+    exponent: PositiveFloat = 0.51
+    """power: -0.51 in OLMo-core and Shen et al. 2024 (from memory)."""
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> Self:
+        other = ("steps", "warmup_steps") if self.clock == "tokens" else ("tokens", "warmup_tokens")
+        if wrong := [name for name in other if getattr(self, name)]:
+            raise ValueError(f"clock is {self.clock}, and {' and '.join(wrong)} count something else; give one kind")
+        return self
 
 
 class Denoisers(Settings):
@@ -135,6 +182,10 @@ class TrainSettings(Settings):
     loss: LossSettings = LossSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    spikes: SpikeSettings | None = None
+    """Leave out steps that stand out, `{}` with the usual bounds; null takes every step."""
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of a running average of the weights that each step keeps, 0.999 say; null keeps none."""
     checkpoint: CheckpointSettings = CheckpointSettings()
 
     @model_validator(mode="after")

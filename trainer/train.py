@@ -19,15 +19,17 @@ import numpy as np
 import torch
 
 from gristmill.trainer import checkpoint, flops, run_folder
+from gristmill.trainer.averaging import RunningAverage
 from gristmill.trainer.config import ConfigError, read_config
 from gristmill.trainer.data import settle
 from gristmill.trainer.loader import Draw, Loader, Plan, PlanMismatch, Sources
 from gristmill.trainer.micro_batch import MicroBatch, make_micro_batches
 from gristmill.trainer.model import Decoder
-from gristmill.trainer.mup import parameter_groups
 from gristmill.trainer.objectives import Objective
-from gristmill.trainer.schedule import cosine_rate
+from gristmill.trainer.optim import make_optimizer
+from gristmill.trainer.schedule import rate_factor
 from gristmill.trainer.settings import TrainSettings
+from gristmill.trainer.spikes import SpikeWatch
 
 
 class Diverged(RuntimeError):
@@ -126,10 +128,12 @@ class Training:
         try:
             self.objective = Objective(settings.objective, shards.tokenizer.vocab_size, settings.seq_len)
             self.model = _model(settings, self.objective).to(device)
+            self.optimizer = make_optimizer(self.model, settings.optimizer, fused=device.type == "cuda")
         except ValueError as error:
             raise ConfigError(f"{settings.name}: {error}") from error
         self.flops = flops.flops_per_token(settings.model, self.model.embedding.num_embeddings, self.objective.length)
-        self.optimizer = _optimizer(self.model, settings, device)
+        self.spikes = SpikeWatch(settings.spikes) if settings.spikes is not None else None
+        self.average = RunningAverage(self.model, settings.average_decay) if settings.average_decay is not None else None
         self.loader = Loader(shards, plan, settings.seed)
         self.data_state = self.loader.state()
         self.tokenizer = shards.tokenizer.model_dump()
@@ -165,6 +169,8 @@ class Training:
             "settings": self.settings.model_dump(mode="json"),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "average": self.average.weights if self.average is not None else {},
+            "spikes": self.spikes.state() if self.spikes is not None else {},
             "data": self.data_state,
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
@@ -188,11 +194,20 @@ class Training:
             raise
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        if saved["settings"]["optimizer"].get("name", "adamw") != self.settings.optimizer.name:
+            raise ConfigError(f"{file}: was written by another optimizer; choose another --output, or the same optimizer.name")
         for part in ("optimizer", "schedule"):
             if differing := _differing(saved["settings"][part], mine[part], f"{part}."):
                 _say(f"from here on, {differing}")
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average is not None:
+            # a run that had no average so far begins one with its weights
+            self.average.weights |= saved.get("average") or {
+                name: value.float().clone() for name, value in self.model.state_dict().items()
+            }
+        if self.spikes is not None:
+            self.spikes.resume(saved.get("spikes", {}))
         torch.set_rng_state(saved["rng"])
         if self.device.type == "cuda" and len(saved["cuda_rng"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(saved["cuda_rng"])
@@ -202,8 +217,8 @@ class Training:
         """Train up to the last step, a row of metrics each; after each row the training may be saved or left."""
         started = time.perf_counter()
         for batch in self._batches():
-            rate = self._rate(self.step)
-            loss, norm = self._update(batch.micro_batches, rate)
+            rate = self._rate()
+            loss, norm, spike = self._update(batch.micro_batches, rate)
             self.data_state = batch.state
             seconds, started = time.perf_counter() - started, time.perf_counter()
             yield {
@@ -216,6 +231,7 @@ class Training:
                 "data_wait_ms": 1000 * batch.wait_seconds,
                 "step_ms": 1000 * seconds,
                 "order_hash": batch.draw.order_hash,
+                **({"skipped": spike} if spike else {}),
                 **self._utilisation(seconds),
             }
 
@@ -256,18 +272,22 @@ class Training:
         parts = make_micro_batches(rows, draw, self.objective, self.settings.seed)
         return [part.pinned() for part in parts] if self.device.type == "cuda" else parts
 
-    def _rate(self, update: int) -> float:
+    def _rate(self) -> float:
+        """The learning rate of the next update."""
         schedule = self.settings.schedule
-        return cosine_rate(
-            update,
-            peak=self.settings.optimizer.learning_rate,
-            warmup=schedule.warmup_steps,
-            steps=schedule.steps or self.last,
-            least=schedule.least,
-        )
+        batch = self.plan.windows * self.plan.seq_len
+        if schedule.clock == "tokens":
+            share = rate_factor(schedule, self.data_state["tokens"], batch, schedule.tokens or self.last * batch)
+        else:
+            share = rate_factor(schedule, self.step, 1, schedule.steps or self.last)
+        return self.settings.optimizer.learning_rate * share
 
-    def _update(self, micro_batches: list[MicroBatch], rate: float) -> tuple[float, float]:
-        """One step of the optimizer: the mean cross-entropy before it, nats a token, and the norm of its unclipped gradients."""
+    def _update(self, micro_batches: list[MicroBatch], rate: float) -> tuple[float, float, str | None]:
+        """One step of the optimizer.
+
+        Returns:
+            The mean cross-entropy before it, nats a token; the norm of its unclipped gradients; why it was not taken, if so.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("rate_factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
@@ -284,8 +304,12 @@ class Training:
         mean = total.item()
         if not math.isfinite(mean):
             raise Diverged(f"the loss is {mean} at step {self.step + 1}; lower optimizer.learning_rate, or set optimizer.clip")
-        self.optimizer.step()
-        return mean, norm.item()
+        spike = self.spikes.stands_out(mean, norm.item()) if self.spikes is not None else None
+        if spike is None:
+            self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model)
+        return mean, norm.item(), spike
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast("cuda", dtype=torch.bfloat16) if self.device.type == "cuda" else nullcontext()
@@ -304,13 +328,6 @@ def _model(settings: TrainSettings, objective: Objective) -> Decoder:
     )
 
 
-def _optimizer(model: Decoder, settings: TrainSettings, device: torch.device) -> torch.optim.AdamW:
-    """AdamW: matrices and embeddings decay, gains and biases do not; muP gives hidden matrices a rate of their own."""
-    of = settings.optimizer
-    groups = parameter_groups(model, of.weight_decay)
-    return torch.optim.AdamW(groups, lr=of.learning_rate, betas=(of.beta1, of.beta2), eps=of.epsilon, fused=device.type == "cuda")
-
-
 def _differing(saved: dict[str, Any], mine: dict[str, Any], prefix: str) -> str:
     return "; ".join(f"{prefix}{key} was {saved.get(key)}, now {mine[key]}" for key in mine if saved.get(key) != mine[key])
 
@@ -319,6 +336,7 @@ def _progress(row: dict[str, Any], steps: int) -> str:
     return (
         f"step {row['step']}/{steps}  loss {row['loss']:.4f}  rate {row['learning_rate']:.2e}  "
         f"{row['tokens_per_second']:,.0f} tokens/s  waited {row['data_wait_ms']:.1f} ms for data"
+        + (f"  not taken: {row['skipped']}" if "skipped" in row else "")
     )
 
 
