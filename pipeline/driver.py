@@ -27,12 +27,14 @@ from gristmill.pipeline.state import RunState
 from gristmill.pipeline.steps import Manifest, Task, step_key
 from gristmill.pipeline.surveys import CorpusJudgement
 from gristmill.pipeline.tokens import Tokenization
+from gristmill.pipeline.window_cuts import WindowCuts
 from gristmill.stages.corpus_editor import CorpusEditor
 from gristmill.stages.corpus_filter import CorpusFilter
 from gristmill.stages.corpus_stage import CorpusStage
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
+from gristmill.stages.window_editor import WindowEditor
 
 IDS_PER_RANGE = 4_000_000
 NOTHING = {"in": 0, "kept": 0, "removed": 0, "edited": 0, "rules": {}, "bytes_in": 0, "bytes_kept": 0}
@@ -250,7 +252,8 @@ class Driver:
         elif isinstance(stage, CorpusEditor):
             packs = make_packs(concerned, self.recipe.partition_bytes)
             settings = self._settings(sources[0], chain)
-            edits = CorpusEdits(self.runner, stage, packs, self.recipe.partition_bytes, settings)
+            kind = WindowCuts if isinstance(stage, WindowEditor) else CorpusEdits
+            edits = kind(self.runner, stage, packs, self.recipe.partition_bytes, settings)
             written = self.state.take_cuts(stage.label, packs, edits.run())
             if edits.filters:
                 self.state.filters[stage.label] = edits.filters
