@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from gristmill.pipeline.cli_export import export
+from gristmill.pipeline.cli_forget import forget
 from gristmill.pipeline.cli_inspect import funnel, sample, whatif, why
 from gristmill.pipeline.cli_lists import lists_app
 from gristmill.pipeline.cli_mixture import mixture_app
@@ -52,7 +53,7 @@ app = App(
     default_parameter=Parameter(consume_multiple=True, show_env_var=False),
     suppress_keyboard_interrupt=False,
 )
-for _command in (run, plan, clean, funnel, why, sample, whatif, export, demo_crawl):
+for _command in (run, plan, clean, forget, funnel, why, sample, whatif, export, demo_crawl):
     app.command(_command)
 for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, shards_app, train_app, models_app, lists_app):
     app.command(_group)

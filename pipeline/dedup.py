@@ -56,7 +56,7 @@ class Deduplication:
         self.runner, self.stage, self.own = runner, stage, list(packs)
         self.packs: dict[int, Pack | IndexPack] = {pack.number: pack for pack in packs}
         self.against = against or Index(runner.work)
-        self.first_pack = len(self.against.packs)
+        self.first_pack = self.against.next_pack
         self.ledger_text, self.range_bytes, self.cluster_bytes = ledger_text, range_bytes, cluster_bytes
         self._base = {
             "stage": stage_identity(stage),

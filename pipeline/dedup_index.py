@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from gristmill.stages.documents import Batch
 
 if TYPE_CHECKING:
     from datasketch import LeanMinHash
+
+    from gristmill.pipeline.parts import Pack
 
 FORMAT = 1
 INDEX = "index.json"
@@ -55,11 +57,37 @@ class Index:
     ranges: int | None = None
     """Key ranges of the emitted rows; None while there is no segment."""
     segments: list[dict[str, Any]] = field(default_factory=list)
+    later: list[dict[str, Any]] = field(default_factory=list)
+    """Segments of runs after this one, where this run's own is written anew before them."""
 
     @property
     def packs(self) -> list[dict[str, Any]]:
         """The packs of all segments, in order."""
         return [pack for segment in self.segments for pack in segment["packs"]]
+
+    @property
+    def next_pack(self) -> int:
+        """Number of the first pack after those; numbers ascend, and may have holes."""
+        return max((int(pack["number"]) + 1 for pack in self.packs), default=0)
+
+    def fitting(self, make: Callable[[int], list[Pack]], pack_bytes: int) -> list[Pack]:
+        """This run's packs, so large that they are no more than the numbers before those of later segments.
+
+        How documents are packed changes no outcome, and the later segments keep their addresses.
+
+        Args:
+            make: makes packs of about so many bytes.
+            pack_bytes: of a pack where there is room.
+
+        Raises:
+            UserError: there is no number left at all.
+        """
+        room = min((int(pack["number"]) for segment in self.later for pack in segment["packs"]), default=None)
+        while (packs := make(pack_bytes)) and room is not None and packs[-1].number >= room:
+            if len(packs) == 1:
+                raise UserError(f"{self.storage.url}: has no room for documents of this run before those of later runs")
+            pack_bytes *= 2
+        return packs
 
     def identity(self) -> list[Any]:
         """What decides the outcome of a run against it."""
@@ -81,7 +109,7 @@ def made_with(stage: Deduplicator) -> dict[str, Any]:
     return {"stage": stage.kind, "settings": stage.model_dump(mode="json", exclude=left_out), "probe": digest[:32]}
 
 
-def open_index(path: str, stage: Deduplicator, run: str, *, must_exist: bool) -> Index:
+def open_index(path: str, stage: Deduplicator, run: str, *, must_exist: bool, in_place: bool = False) -> Index:
     """The index at `path`, as it was before this run.
 
     Args:
@@ -89,6 +117,7 @@ def open_index(path: str, stage: Deduplicator, run: str, *, must_exist: bool) ->
         stage: reads it, or will extend it.
         run: name of this run, by which its own earlier segment is known.
         must_exist: an index that is not there is an error.
+        in_place: this run's own segment may stand before those of later runs, and is written anew there.
 
     Raises:
         UserError: there is none, it was made with other settings, or runs after this one have extended it.
@@ -108,25 +137,26 @@ def open_index(path: str, stage: Deduplicator, run: str, *, must_exist: bool) ->
         if facts[name] != mine[name]:
             raise UserError(_other(path, name, facts[name], mine[name]))
     names = [segment["run"] for segment in facts["segments"]]
-    segments = facts["segments"]
+    segments, later = facts["segments"], []
     if run in names:
-        if names.index(run) != len(names) - 1:
+        at = names.index(run)
+        if at != len(names) - 1 and not in_place:
             raise UserError(
                 f"{path}: holds this run's own documents, and those of runs after it ({names[-1]}); start those again from an "
                 "index without them, or give this run another output folder if its documents are new"
             )
-        segments = segments[:-1]
-    return Index(storage, facts["ranges"] if segments else None, segments)
+        segments, later = segments[:at], segments[at + 1 :]
+    return Index(storage, facts["ranges"] if segments or later else None, segments, later)
 
 
-def indexes_of(stage: Deduplicator, run: str) -> tuple[Index | None, Index | None]:
+def indexes_of(stage: Deduplicator, run: str, *, in_place: bool = False) -> tuple[Index | None, Index | None]:
     """The index that a stage reads and the one that it writes, each None where it has none; of one folder they are the same.
 
     Raises:
         UserError: as for `open_index`; or the two do not go together.
     """
-    against = open_index(stage.against, stage, run, must_exist=True) if stage.against else None
-    extended = open_index(stage.index, stage, run, must_exist=False) if stage.index else None
+    against = open_index(stage.against, stage, run, must_exist=True, in_place=in_place) if stage.against else None
+    extended = open_index(stage.index, stage, run, must_exist=False, in_place=in_place) if stage.index else None
     if extended is not None and against is not None and extended.storage.url != against.storage.url:
         raise UserError(
             f"{stage.label}: index {stage.index} and against {stage.against} are two folders; "
@@ -175,7 +205,7 @@ class Extension:
         """
         storage = self.index.storage
         there = storage.get_json(INDEX)["segments"] if storage.exists(INDEX) else []
-        before = [one["name"] for one in self.index.segments]
+        before = [one["name"] for one in (*self.index.segments, *self.index.later)]
         now = [one["name"] for one in there if one["run"] != self.segment["run"]]
         if now != before:
             raise UserError(
@@ -187,7 +217,8 @@ class Extension:
                 with work.open(file) as source, storage.create(name) as copy:
                     while block := source.read(1 << 22):
                         copy.write(block)
-        storage.put_json(INDEX, self.facts | {"format": FORMAT, "segments": [*self.index.segments, self.segment]})
+        segments = [*self.index.segments, self.segment, *self.index.later]
+        storage.put_json(INDEX, self.facts | {"format": FORMAT, "segments": segments})
         for old in (one for one in there if one["run"] == self.segment["run"] and one["name"] != self.segment["name"]):
             storage.delete(f"segments/{old['name']}")
 

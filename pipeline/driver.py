@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +16,7 @@ from gristmill.pipeline.dedup import Deduplication
 from gristmill.pipeline.dedup_index import Extension, indexes_of
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.exchange import range_count, received, sent_identity
+from gristmill.pipeline.forgotten import Forgotten, FoundAgain
 from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.inputs import Unit, reader_module
 from gristmill.pipeline.ledger import LedgerText
@@ -52,6 +53,10 @@ class Options:
     """Name of the run, by which its own documents are known in an index: its folder."""
     guardrails: bool = True
     """Stop where a stage removes more than its guardrail allows."""
+    forgotten: Forgotten = field(default_factory=Forgotten)
+    """Documents that are left out, as if the input did not hold them."""
+    in_place: bool = False
+    """Write this run's documents anew in an index that later runs have extended."""
 
 
 def segments(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
@@ -122,6 +127,7 @@ class Driver:
             self.state.parts += self._read(name, units[name], first)
             self._guard(name, {passes.READ: False} | _extracting(first))
         self._check_ids()
+        self._check_forgotten()
         for name, chains in later.items():
             for chain in chains:
                 self._step([name], chain)
@@ -206,6 +212,7 @@ class Driver:
         """The task that reads a unit and takes its documents through the first chain of their source."""
         read = self.recipe.sources[source].read
         settings = self._settings(source, chain, limit)
+        left_out = self.options.forgotten.inside(source, unit.slices)
         key = self._pass_key(
             "read",
             settings,
@@ -214,8 +221,11 @@ class Driver:
             read=read.model_dump(mode="json", exclude={"paths"}),
             limit=limit,
             sample=[settings.sample, settings.seed] if settings.sample is not None else None,
+            # only where there are some: what others have read stays known by its name
+            **({"forgotten": left_out} if left_out else {}),
         )
-        return Task(key, passes.read_pass, {"slices": unit.slices, "read_settings": read, "settings": settings}, unit.about)
+        arguments = {"slices": unit.slices, "read_settings": read, "settings": settings, "forgotten": left_out}
+        return Task(key, passes.read_pass, arguments, unit.about)
 
     def _pass(self, sources: list[str], chain: tuple[Stage, ...]) -> None:
         """Take the documents of some sources through further per-document stages."""
@@ -269,9 +279,12 @@ class Driver:
 
     def _deduplicate(self, stage: Deduplicator, concerned: list[Part]) -> list[list[Part]]:
         """Run a deduplication, also against the documents of earlier runs; returns for each part what is left of it."""
-        against, extended = indexes_of(stage, self.options.run)
+        against, extended = indexes_of(stage, self.options.run, in_place=self.options.in_place)
         size = self.recipe.partition_bytes
-        packs = make_packs(concerned, size, len(against.packs) if against else 0)
+        first = against.next_pack if against else 0
+        packs = make_packs(concerned, size, first)
+        if extended is not None and extended.later:
+            packs = extended.fitting(lambda larger: make_packs(concerned, larger, first), size)
         found = Deduplication(self.runner, stage, packs, size, self.ledger_text, self.recipe.cluster_bytes, against or extended)
         written = self.state.take_removals(stage.label, packs, found.run())
         self.state.add_clusters(stage.label, found.clusters)
@@ -321,6 +334,23 @@ class Driver:
             + "\n".join(lines)
             + "\nWas a file given twice? If the records differ, set read.id: position"
         )
+
+    def _check_forgotten(self) -> None:
+        """Raise where a forgotten document has come back from another place, under the id that its record bears."""
+        bears = {name for name, source in self.recipe.sources.items() if source.read.id_from != "position"}
+        known = {one.id: one for one in self.options.forgotten.documents if one.source in bears}
+        if not known:
+            return
+        hashes = id_tasks.halves(sorted(known))
+        found = [{"files": held, "hashes": hashes} for held in self._read_files if held]
+        back = [
+            replace(known[identifier], source=source, file=file, position=position)
+            for manifest in self._id_tasks("check forgotten ids", id_tasks.places_of, found)
+            for identifier, source, file, position in manifest["places"]
+            if identifier in known and source in bears
+        ]
+        if back:
+            raise FoundAgain(back)
 
     def _id_tasks(self, step: str, function: Callable[..., Manifest], arguments: list[dict[str, Any]]) -> list[Manifest]:
         base = {"code": code_hash("gristmill.pipeline.id_tasks"), "platform": platform_identity()}

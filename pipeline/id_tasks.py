@@ -17,6 +17,11 @@ ORDER = ["high", "low"]
 SHOWN = 5
 
 
+def halves(ids: list[str]) -> list[list[int]]:
+    """The high and low 64 bits of the hash of each id."""
+    return [[int.from_bytes(one[:8], "big"), int.from_bytes(one[8:], "big")] for one in doc_hashes(ids).to_pylist()]
+
+
 def emit_ids(work: Storage, prefix: str, *, files: list[str], ranges: int) -> Manifest:
     """Send 128-bit hashes of all ids in files of documents and ledger rows to their ranges."""
     pieces = [np.empty((0, 2), dtype=np.uint64)]

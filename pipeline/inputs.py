@@ -190,7 +190,7 @@ def plan_units(
             group = []
         if alone:
             units += [
-                Unit([Slice(file.fs, file.path, file.file, start, stop)], [_mark(file)], _about(source, file, start, stop))
+                Unit([Slice(file.fs, file.path, file.file, start, stop)], [file.mark], _about(source, file, start, stop))
                 for start, stop in ranges.get(file.file, [(0, None)])
             ]
         else:
@@ -204,7 +204,7 @@ def _grouped(source: str, files: list[InputFile]) -> list[Unit]:
         return []
     slices = [Slice(file.fs, file.path, file.file) for file in files]
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return [Unit(slices, [_mark(file) for file in files], f"{source}/{files[0].file}{more}")]
+    return [Unit(slices, [file.mark for file in files], f"{source}/{files[0].file}{more}")]
 
 
 def _begins_group(file: InputFile) -> bool:
@@ -220,7 +220,3 @@ def _about(source: str, file: InputFile, start: int, stop: int | None) -> str:
     """What a unit reads, for messages: the file, and the range where it is not all of it."""
     whole = start == 0 and stop is None
     return f"{source}/{file.file}" + ("" if whole else f" from {start:,}" + ("" if stop is None else f" to {stop:,}"))
-
-
-def _mark(file: InputFile) -> str:
-    return f"{file.size} {file.fingerprint}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,15 +67,17 @@ class Writers:
     _bytes: int = 0
     _words: int = 0
 
-    def add_documents(self, table: pa.Table) -> None:
-        """Append documents; a full file is finished."""
+    def add_documents(self, table: pa.Table, words: int | None = None) -> None:
+        """Append documents; a full file is finished. `words` they have, where that is known already."""
         if table.num_rows == 0:
             return
         if self._open is None:
             self._open = StreamWriter(self.work, f"{self.prefix}.documents{len(self.documents)}.arrow", table.schema)
         self._open.write(table)
         self._bytes += int(text_bytes(table).sum())
-        self._words += 0 if "html" in table.column_names else int(whitespace_words(table["text"]).sum())
+        if words is None:
+            words = 0 if "html" in table.column_names else int(whitespace_words(table["text"]).sum())
+        self._words += words
         if self._bytes >= self.settings.chunk_bytes:
             self._finish_documents()
 
@@ -136,21 +138,33 @@ def _write_by_stage(work: Storage, name: str, schema: pa.Schema, by_stage: dict[
 
 
 def read_pass(
-    work: Storage, prefix: str, *, slices: list[Slice], read_settings: ReadSettings, settings: PassSettings
+    work: Storage,
+    prefix: str,
+    *,
+    slices: list[Slice],
+    read_settings: ReadSettings,
+    settings: PassSettings,
+    forgotten: Sequence[tuple[str, int, str]] = (),
 ) -> Manifest:
-    """Read input files and take the documents through the first chain of their source."""
+    """Read input files and take the documents through the first chain of their source.
+
+    Records at a `forgotten` place (file, position) that have its id are left out, as if the input did not hold them.
+    """
     writers = Writers(work, prefix, settings)
     for stage in settings.stages:
         stage.set_up()
     counts: dict[str, Counts] = {}
     other: dict[str, int] = {}
     gaps = 0
-    for batch in _read_slices(slices, read_settings, settings):
+    for batch in _read_slices(slices, read_settings, settings, {tuple(place) for place in forgotten}):
         for kind, number in batch.other_records.items():
             other[kind] = other.get(kind, 0) + number
         gaps += sum(1 for removal in batch.removals if not removal.is_record)
-        _count_reading(counts, writers, batch, settings.source)
-        _through(counts, writers, batch.documents, settings)
+        words = _count_reading(counts, writers, batch, settings.source)
+        if settings.stages:
+            _through(counts, writers, batch.documents, settings)
+        else:  # counted already
+            writers.add_documents(batch.documents, words)
     return writers.finish() | {"counts": counts, "other_records": other, "gaps": gaps}
 
 
@@ -187,12 +201,16 @@ class _Named(ReadBatch):
     file: str = ""
 
 
-def _read_slices(slices: list[Slice], read_settings: ReadSettings, settings: PassSettings) -> Iterator[_Named]:
+def _read_slices(
+    slices: list[Slice], read_settings: ReadSettings, settings: PassSettings, forgotten: set[tuple[str, int, str]]
+) -> Iterator[_Named]:
     left = settings.limit
     for one in slices:
         if left is not None and left <= 0:
             return
         for batch in read(one.fs, one.path, one.file, settings.source, one.start, one.stop, read_settings):
+            if forgotten:
+                batch = _without(batch, one.file, forgotten)
             if settings.sample is not None:
                 batch = _sampled(batch, settings)
             if left is not None:
@@ -201,6 +219,13 @@ def _read_slices(slices: list[Slice], read_settings: ReadSettings, settings: Pas
             yield _Named(batch.documents, batch.removals, batch.other_records, one.file)
             if left is not None and left <= 0:
                 return
+
+
+def _without(batch: ReadBatch, file: str, forgotten: set[tuple[str, int, str]]) -> ReadBatch:
+    places = zip(batch.documents["position"].to_pylist(), batch.documents["id"].to_pylist(), strict=True)
+    stays = [(file, position, identifier) not in forgotten for position, identifier in places]
+    removals = [one for one in batch.removals if not one.is_record or (file, one.position, one.id) not in forgotten]
+    return ReadBatch(batch.documents.filter(pa.array(stays, pa.bool_())), removals, batch.other_records)
 
 
 def _sampled(batch: ReadBatch, settings: PassSettings) -> ReadBatch:
@@ -221,8 +246,12 @@ def _first(batch: ReadBatch, most: int) -> ReadBatch:
     return ReadBatch(batch.documents.filter(inside), [one for one in batch.removals if one.position < bound], batch.other_records)
 
 
-def _count_reading(counts: dict[str, Counts], writers: Writers, batch: _Named, source: str) -> None:
-    """Count what was read, damage included: a gap goes in and is removed, so that in = kept + removed holds for it too."""
+def _count_reading(counts: dict[str, Counts], writers: Writers, batch: _Named, source: str) -> int:
+    """Count what was read, damage included: a gap goes in and is removed, so that in = kept + removed holds for it too.
+
+    Returns:
+        Words of the documents; 0 before extraction.
+    """
     removals = batch.removals
     sizes = np.concatenate([text_bytes(batch.documents), np.array([one.bytes for one in removals], dtype=np.int64)])
     kept = np.arange(len(sizes)) < batch.documents.num_rows
@@ -235,6 +264,7 @@ def _count_reading(counts: dict[str, Counts], writers: Writers, batch: _Named, s
     counts[READ] = add(counts.get(READ), count(sizes, words, kept, rules))
     if removals:
         writers.add_removals(READ, _read_removals(batch, source))
+    return 0 if words is None else int(words.sum())
 
 
 def _read_removals(batch: _Named, source: str) -> pa.Table:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gristmill.pipeline.cluster import InProcess
 from gristmill.pipeline.driver import Driver, Options, source_steps, steps_of
+from gristmill.pipeline.forgotten import Forgotten
 from gristmill.pipeline.inputs import COMPRESSED, INFLATION, Unit, find_files, plan_units
 from gristmill.pipeline.left_out import without_missing_lists
 from gristmill.pipeline.passes import READ, read_pass
@@ -54,7 +55,7 @@ def plan(
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="gristmill-plan-") as scratch, Progress(quiet=True) as progress:
         runner = Runner(InProcess(), Storage(scratch), StepStore(Storage(scratch)), progress)
-        driver = Driver(recipe, runner, Options(limit, sample))
+        driver = Driver(recipe, runner, Options(limit, sample, forgotten=Forgotten.of(folder)))
         finished = StepStore(kept)
         for name, source in recipe.sources.items():
             units = plan_units(name, source.read, recipe.partition_bytes, runner, files[name])

@@ -183,6 +183,8 @@ def _facts(published: PublishedRun) -> list[tuple[str, str]]:
     if isinstance(versions, dict):
         facts += [(str(name), str(version)) for name, version in sorted(versions.items()) if name != "gristmill"]
     facts += [("list left out", str(missing)) for missing in published.facts.get("left_out") or ()]
+    if gone := published.facts.get("forgotten"):
+        facts.append(("documents forgotten (gristmill forget)", display.count(gone)))
     others = published.facts.get("other_records") or {}
     facts += [(f"{name} records, not documents", display.count(others[name])) for name in sorted(others) if others[name]]
     return facts

@@ -99,6 +99,22 @@ def _is_ours(folder: Storage, name: str) -> bool:
     return OF_WORK.issuperset(_entries(folder, WORK))
 
 
+def work_folders(folder: Storage, kept: Storage, previous: Facts | None) -> list[str]:
+    """Where runs into this folder have kept finished steps, for `run.json`: `kept`, which this one uses, stands last."""
+    root = f"{folder.path()}/"
+    inside = folder.local and kept.local and kept.path().startswith(root)
+    name = kept.path()[len(root) :] if inside else kept.path() if kept.local else kept.url
+    known = (previous or {}).get("work", [])
+    return [*(one for one in known if one != name), name]
+
+
+def folders_of_work(folder: Storage, facts: Facts) -> list[Storage]:
+    """The folders that `work_folders` has named and that are still there; without any, the one in the run folder."""
+    names = [str(one) for one in facts.get("work", [WORK])]
+    found = [Storage(name if "://" in name or os.path.isabs(name) else f"{folder.url.rstrip('/')}/{name}") for name in names]
+    return [one for one in found if one.exists()]
+
+
 @contextmanager
 def taken(folder: Storage) -> Iterator[None]:
     """Make the folder and hold its lock; whatever was made is gone again where no run came to be.

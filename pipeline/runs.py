@@ -6,23 +6,39 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
 from gristmill.pipeline.cluster import Cluster, DaskCluster, InProcess
 from gristmill.pipeline.dedup_index import indexes_of
 from gristmill.pipeline.driver import Driver, Options, stage_labels
 from gristmill.pipeline.errors import UserError
-from gristmill.pipeline.inputs import find_files, plan_units
+from gristmill.pipeline.forget_purge import Purged, purge
+from gristmill.pipeline.forgotten import Forgotten, FoundAgain, Tombstone
+from gristmill.pipeline.forgotten_inputs import check_inputs, doubts_of_places, with_marks
+from gristmill.pipeline.inputs import Unit, find_files, plan_units
 from gristmill.pipeline.left_out import without_missing_lists
 from gristmill.pipeline.passes import READ
 from gristmill.pipeline.progress import Progress
+from gristmill.pipeline.publish import Publication
 from gristmill.pipeline.readers.inputs import InputFile
 from gristmill.pipeline.recipe import Guardrails, Recipe, Source, SourceRead, resolved
 from gristmill.pipeline.recipe_file import as_recipe
-from gristmill.pipeline.run_folder import RUN, WORK, check_folder, publish, published, storage_at, taken
+from gristmill.pipeline.run_folder import (
+    RUN,
+    WORK,
+    Facts,
+    check_folder,
+    folders_of_work,
+    publish,
+    published,
+    storage_at,
+    taken,
+    work_folders,
+)
 from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.setup_check import set_up_stages, try_stages
 from gristmill.pipeline.steps import StepStore
@@ -46,6 +62,44 @@ class RunResult:
     """Tasks whose result of an earlier run was taken, by step."""
     doubts: list[str] = field(default_factory=list)
     """What looks like a mistake, though the run went well: a source of which nothing could be read."""
+    purged: Purged = field(default_factory=Purged)
+    """What was deleted of the finished steps, where a forgetting was brought to its end."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where the tasks of a run are carried out."""
+
+    number: int | None = None
+    """Processes on this machine; 0 is this process."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler instead."""
+    cluster: str | None = None
+    """YAML file that describes a Dask cluster to start instead."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is about to begin: what to do and where."""
+
+    recipe: Recipe
+    folder: Storage
+    kept: Storage
+    """Where finished steps are."""
+    files: Mapping[str, list[InputFile]]
+    """By source."""
+    facts: dict[str, Any]
+    """For `run.json`, as far as they are known before."""
+    previous: Facts | None
+    """`run.json` of the run that is in the folder."""
+    options: Options
+    workers: Workers
+    verify: bool = False
+    quiet: bool = False
+    forget: Sequence[Tombstone] = ()
+    """Documents that shall be left out from now on."""
+    recorded: bool = False
+    """The files are those of the earlier run, and may be gone by now where nothing has to be read again."""
 
 
 def run(
@@ -89,43 +143,98 @@ def run(
         StageUnavailable: a stage cannot work here.
         GuardrailStop: a stage removed more than its guardrail allows.
     """
-    _check_options(workers, scheduler, cluster, limit, sample)
+    check_options(workers, scheduler, cluster, limit, sample)
     recipe, left_out = without_missing_lists(as_recipe(recipe, set, input))
     folder = storage_at(output if output is not None else f"out/{recipe.name}", "output")
     previous = check_folder(folder, recipe)
     kept = storage_at(work, "work") if work is not None else Storage(f"{folder.url.rstrip('/')}/{WORK}")
     files = find_files(recipe.sources, [folder, kept])
-    facts = _facts(recipe, limit, sample, files) | {"left_out": left_out}
+    facts = facts_of(recipe, limit, sample, files) | {"left_out": left_out}
+    options = Options(limit, sample, name_of(folder), not keep_going)
+    place = Workers(workers, scheduler, cluster)
+    return carry_out(Job(recipe, folder, kept, files, facts, previous, options, place, verify=verify, quiet=quiet))
+
+
+def name_of(folder: Storage) -> str:
+    """The name by which a run's own documents are known in an index: its folder, from wherever it is looked at."""
+    return folder.path() if folder.local else folder.url
+
+
+def carry_out(job: Job) -> RunResult:
+    """Carry out a run whose recipe, inputs and folder have been looked at.
+
+    Raises:
+        As `run` does.
+    """
+    recipe, folder, kept, facts = job.recipe, job.folder, job.kept, job.facts
     # what was published before stays as it is, facts and all, until the new outcome takes its place
-    first = not published(previous)
+    first = not published(job.previous)
+    facts = facts | {"work": work_folders(folder, kept, job.previous)}
     # here first: kernels are compiled once, and the workers find them in the cache; the extractor's child is a worker's affair
     try_stages([stage for stage in _stages(recipe) if stage.needs != "html"])
     for stage in _stages(recipe):
         if isinstance(stage, Deduplicator):
-            indexes_of(stage, folder.url)
-    with taken(folder), Progress(quiet=quiet) as progress, _cluster(workers, scheduler, cluster) as place:
-        runner = Runner(place, kept, StepStore(kept, verify), progress)
+            indexes_of(stage, job.options.run, in_place=job.options.in_place)
+    with taken(folder), Progress(quiet=job.quiet) as progress, _cluster(job.workers) as place:
+        forgotten = Forgotten.of(folder)
+        if job.forget:
+            forgotten = forgotten.adding(job.forget)
+        runner = Runner(place, kept, StepStore(kept, job.verify), progress)
         set_up_stages(place, _stages(recipe))
         units = {
-            name: plan_units(name, source.read, recipe.partition_bytes, runner, files[name])
+            name: plan_units(name, source.read, recipe.partition_bytes, runner, job.files[name])
             for name, source in recipe.sources.items()
         }
+        if job.recorded:
+            check_inputs(Driver(recipe, runner, replace(job.options, forgotten=forgotten)), units, job.files)
         # only now: whatever is wrong with stages or inputs leaves the folder as it was
         if first:
             folder.put_json(RUN, facts | {"status": "running"})
-        driver = Driver(recipe, runner, Options(limit, sample, folder.url, not keep_going))
+        if job.forget:
+            forgotten.save(folder)
         try:
-            publication = driver.run(units)
+            driver, publication, forgotten = _driven(job, runner, units, forgotten)
             state, funnel = driver.state, driver.state.funnel()
             facts |= {"other_records": state.other_totals(), "unreadable_gaps": state.gaps}
+            facts |= {"forgotten": len(forgotten.by_id)}
             publish(folder, kept, publication.files, facts, funnel)
             for extension in driver.extensions:
                 extension.write(kept)
+            purged = _purge(folder, kept, runner, facts, forgotten)
         except BaseException:
             if first and folder.get_json(RUN)["status"] == "running":
                 folder.put_json(RUN, facts | {"status": "stopped"})
             raise
-    return RunResult(folder.url, funnel, runner.computed, runner.reused, _doubts(recipe, funnel, facts["other_records"]))
+    doubts = [*_doubts(recipe, funnel, facts["other_records"]), *doubts_of_places(recipe, forgotten, job.files)]
+    return RunResult(folder.url, funnel, runner.computed, runner.reused, doubts, purged)
+
+
+def _driven(
+    job: Job, runner: Runner, units: dict[str, list[Unit]], forgotten: Forgotten
+) -> tuple[Driver, Publication, Forgotten]:
+    """Drive the run to its publication; forgotten documents that stand at other places by now are left out there too."""
+    while True:
+        driver = Driver(job.recipe, runner, replace(job.options, forgotten=forgotten))
+        try:
+            return driver, driver.run(units), forgotten
+        except FoundAgain as found:
+            more = forgotten.adding(with_marks(found.documents, job.files))
+            if len(more.documents) == len(forgotten.documents):
+                raise RuntimeError(f"{found}: read although forgotten; please report this") from None
+            forgotten = more
+            forgotten.save(job.folder)
+
+
+def _purge(folder: Storage, kept: Storage, runner: Runner, facts: Facts, forgotten: Forgotten) -> Purged:
+    """Bring a forgetting to its end: nothing of the documents stays in folders of finished steps."""
+    if not forgotten.pending:
+        return Purged()
+    purged = purge(kept, runner.store.used)
+    for other in folders_of_work(folder, facts):
+        if other.path() != kept.path() or other.fs != kept.fs:
+            purged += purge(other, {})
+    forgotten.done().save(folder)
+    return purged
 
 
 def _doubts(recipe: Recipe, funnel: dict[str, Any], other_records: dict[str, int]) -> list[str]:
@@ -147,7 +256,7 @@ def _doubts(recipe: Recipe, funnel: dict[str, Any], other_records: dict[str, int
     return found
 
 
-def _check_options(
+def check_options(
     workers: int | None, scheduler: str | None, cluster: str | None, limit: int | None, sample: float | None
 ) -> None:
     """Raise where a run is asked for what cannot be."""
@@ -259,11 +368,11 @@ def _stages(recipe: Recipe) -> list[Stage]:
 
 
 @contextmanager
-def _cluster(workers: int | None, scheduler: str | None, cluster: str | None) -> Iterator[Cluster]:
+def _cluster(chosen: Workers) -> Iterator[Cluster]:
     place: Cluster = (
         InProcess()
-        if workers == 0 and not scheduler and not cluster
-        else DaskCluster(workers=workers, scheduler=scheduler, cluster_file=cluster)
+        if chosen.number == 0 and not chosen.scheduler and not chosen.cluster
+        else DaskCluster(workers=chosen.number, scheduler=chosen.scheduler, cluster_file=chosen.cluster)
     )
     try:
         yield place
@@ -271,7 +380,8 @@ def _cluster(workers: int | None, scheduler: str | None, cluster: str | None) ->
         place.close()
 
 
-def _facts(recipe: Recipe, limit: int | None, sample: float | None, files: Mapping[str, list[InputFile]]) -> dict[str, Any]:
+def facts_of(recipe: Recipe, limit: int | None, sample: float | None, files: Mapping[str, list[InputFile]]) -> dict[str, Any]:
+    """What `run.json` says of a run before it begins."""
     from importlib.metadata import version
 
     from gristmill.pipeline.code_hash import library_versions
@@ -287,7 +397,14 @@ def _facts(recipe: Recipe, limit: int | None, sample: float | None, files: Mappi
         "stages": _stage_facts(recipe),
         "started_in": os.getcwd(),
         "inputs": [
-            {"source": name, "file": file.file, "path": file.path, "size": file.size, "fingerprint": file.fingerprint}
+            {
+                "source": name,
+                "file": file.file,
+                "path": file.path,
+                "size": file.size,
+                "fingerprint": file.fingerprint,
+                **({} if isinstance(file.fs, LocalFileSystem) else {"url": file.fs.unstrip_protocol(file.path)}),
+            }
             for name, found in files.items()
             for file in found
         ],

@@ -69,24 +69,38 @@ class StepStore:
         """Know what is finished in `work`; `verify` also checks the files' SHA-256, not only their sizes."""
         self.work = work
         self.verify = verify
+        self.used: dict[str, list[str]] = {}
+        """Files by name of each step that was asked for and there, or was put: what the outcome of this run rests on."""
         self._finished = {name.rsplit("/", 1)[-1].removesuffix(".json") for name in work.find("steps")}
 
     def get(self, key: str) -> Manifest | None:
         """Manifest of a finished step whose files are all there as recorded, else None."""
+        manifest = self._read(key)
+        if manifest is not None:
+            self._use(key, manifest)
+        return manifest
+
+    def has(self, key: str) -> bool:
+        """Whether `get` would give a manifest; that alone is no use of the step."""
+        return self._read(key) is not None
+
+    def _read(self, key: str) -> Manifest | None:
         if key not in self._finished:
             return None
         try:
             manifest: Manifest = self.work.get_json(self._name(key))
         except (FileNotFoundError, ValueError):
             return None
-        if not all(self._holds(entry) for entry in manifest["files"]):
-            return None
-        return manifest
+        return manifest if all(self._holds(entry) for entry in manifest["files"]) else None
 
     def put(self, key: str, manifest: Manifest) -> None:
         """Record a finished step, last of all."""
         self.work.put(self._name(key), json.dumps(manifest, ensure_ascii=False).encode())
         self._finished.add(key)
+        self._use(key, manifest)
+
+    def _use(self, key: str, manifest: Manifest) -> None:
+        self.used[key] = [str(entry["file"]) for entry in manifest["files"]]
 
     def _name(self, key: str) -> str:
         return f"steps/{key[:2]}/{key}.json"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from gristmill.pipeline import display
 from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.forget_selection import spellings
+from gristmill.pipeline.forgotten import Forgotten
 from gristmill.pipeline.published import ID, KEPT, SIGNALS, URL, Place, PublishedRun, RunFolder
 from gristmill.stages.filter import LANGUAGE_NUMBER
 from gristmill.stages.language_codes import language_of, matching_key
@@ -37,7 +39,8 @@ def why(run: RunFolder, id_or_url: str) -> list[dict[str, Any]]:
         `kept_id`, `similarity`, `detail`, `file`, `position`; `stages`: what it went through, ending where it ended, each
         `{"stage", "rules": [{"rule", "signal", "bound", "value", "threshold", "passed"}]}` (`passed` is None where the value
         is not known); `chain`: for a duplicate the document kept in its place, the one kept in place of that, and so on;
-        `kept_fate`: "kept" or "removed", the outcome of the last of the chain; None for others.
+        `kept_fate`: "kept" or "removed", the outcome of the last of the chain; None for others. The outcome of one that was
+        taken out by `gristmill forget` is "forgotten", with `when` and `reason`; nothing else is known of it.
 
     Raises:
         UserError: nothing in the run has that id or URL, or the folder holds no finished run.
@@ -46,8 +49,24 @@ def why(run: RunFolder, id_or_url: str) -> list[dict[str, Any]]:
     published.funnel  # noqa: B018 - says so when nothing is published yet
     places = _places(published, id_or_url)
     if not places:
+        if gone := _forgotten(published, id_or_url):
+            return gone
         raise UserError(_unknown(published, id_or_url))
     return [_explain(published, record, place) for record, place in places]
+
+
+def _forgotten(published: PublishedRun, identifier: str) -> list[dict[str, Any]]:
+    """What is remembered of a document that was taken out of the run."""
+    known = Forgotten.of(published.storage).by_id
+    nothing = dict.fromkeys(("stage", "rule", "value", "threshold", "kept_id", "similarity", "detail"))
+    return [
+        {"id": one.id, "url": None, "source": one.source, "outcome": "forgotten"}
+        | nothing
+        | {"file": one.file, "position": one.position, "stages": [], "chain": [], "kept_fate": None}
+        | {"when": one.when, "reason": one.reason}
+        for spelling in spellings(identifier)
+        for one in known.get(spelling, [])[:1]
+    ]
 
 
 def print_why(run: RunFolder, id_or_url: str) -> None:
@@ -61,9 +80,7 @@ def print_why(run: RunFolder, id_or_url: str) -> None:
 
 def _places(published: PublishedRun, id_or_url: str) -> list[tuple[dict[str, Any], Place]]:
     """Documents and ledger rows of an id or, where there is none, of a URL."""
-    # WARC-Record-ID is <urn:uuid:...>, awkward to type in a shell; not every writer puts the brackets
-    bare = id_or_url.removeprefix("<").removesuffix(">").removeprefix("urn:uuid:")
-    for document_id in dict.fromkeys((id_or_url, f"<urn:uuid:{bare}>", f"urn:uuid:{bare}")):
+    for document_id in spellings(id_or_url):
         if found := _rows(published, document_id, "id"):
             return found
     return _rows(published, id_or_url, "url")
@@ -187,6 +204,8 @@ def _unknown(published: PublishedRun, id_or_url: str) -> str:
     """What to say about an id or URL that the run does not have."""
     records = display.count(published.records_read)
     text = f"{published.folder}: none of its {records} records has the id or URL {display.visible(id_or_url)!r}"
+    if number := published.facts.get("forgotten"):
+        text += f" (of {display.count(number)} forgotten ones only the ids are remembered)"
     if like := _like(published, id_or_url):
         return f"{text}; did you mean {display.visible(like)}"
     for folder in ("documents", "removed"):
@@ -256,6 +275,9 @@ def _print_fate(console: Console, fate: dict[str, Any]) -> None:
             line(f"      {_rule_line(rule)}", "red" if rule["passed"] is False else "dim")
     if fate["outcome"] == "kept":
         line("kept", "bold green")
+        return
+    if fate["outcome"] == "forgotten":
+        line(f"forgotten {fate['when']}" + (f": {fate['reason']}" if fate["reason"] else ""), "bold")
         return
     similar = "" if fate["similarity"] is None else f", similarity {display.value(fate['similarity'])}"
     line(f"removed at {fate['stage']}: {fate['rule']}" + (f" ({fate['detail']})" if fate["detail"] else ""), "bold red")

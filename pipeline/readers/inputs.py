@@ -38,6 +38,11 @@ class InputFile:
     fingerprint: str
     """Changes when the file does: modification time in ns, or what the storage says (etag)."""
 
+    @property
+    def mark(self) -> str:
+        """What tells one content of the file from the next."""
+        return f"{self.size} {self.fingerprint}"
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -161,6 +166,16 @@ def _found(fs: Any, path: str, pattern: str, format: str) -> Iterator[_Found]:
     for name, info in chosen:
         _may_read(fs, name)
         yield _Found(fs, name, root, info, pattern)
+
+
+def as_recorded(file: InputFile) -> str | None:
+    """What keeps a file from being read again as it was when it was listed; None where nothing does."""
+    try:
+        info = file.fs.info(file.path)
+        fingerprint = _fingerprint(_Found(file.fs, file.path, "", info, ""))
+    except FileNotFoundError:
+        return "is gone"
+    return None if (int(info.get("size") or 0), fingerprint) == (file.size, file.fingerprint) else "has changed"
 
 
 def _sorted_files(infos: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
