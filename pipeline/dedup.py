@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gristmill.pipeline import cluster_tasks, dedup_index_tasks, dedup_tasks
+from gristmill.pipeline import cluster_tasks, dedup_group_tasks, dedup_index_tasks, dedup_tasks
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.dedup_index import Extension, Index, IndexPack, extension, ranges_for
 from gristmill.pipeline.exchange import BATCH_ROWS, Sent, range_count, received, sent_identity
@@ -16,7 +16,7 @@ from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.steps import Manifest, Task, step_key
 from gristmill.stages.deduplicator import Deduplicator
 
-MODULES = (dedup_tasks, cluster_tasks, dedup_index_tasks)
+MODULES = (dedup_tasks, cluster_tasks, dedup_index_tasks, dedup_group_tasks)
 EMITTED_ROW_BYTES = 40
 LEAST_BATCH_ROWS = 256
 """Fewest emitted rows in a record batch: smaller ones cost more to open than to read."""

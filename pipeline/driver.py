@@ -12,7 +12,7 @@ from typing import Any
 from gristmill.pipeline import id_tasks, passes
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.corpus_edits import CorpusEdits
-from gristmill.pipeline.dedup import Deduplication
+from gristmill.pipeline.dedup_groups import deduplication_of
 from gristmill.pipeline.dedup_index import Extension, indexes_of
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.exchange import range_count, received, sent_identity
@@ -285,7 +285,8 @@ class Driver:
         packs = make_packs(concerned, size, first)
         if extended is not None and extended.later:
             packs = extended.fitting(lambda larger: make_packs(concerned, larger, first), size)
-        found = Deduplication(self.runner, stage, packs, size, self.ledger_text, self.recipe.cluster_bytes, against or extended)
+        kind = deduplication_of(stage)
+        found = kind(self.runner, stage, packs, size, self.ledger_text, self.recipe.cluster_bytes, against or extended)
         written = self.state.take_removals(stage.label, packs, found.run())
         self.state.add_clusters(stage.label, found.clusters)
         self.bridged += found.bridged

@@ -22,6 +22,7 @@ EXAMPLES: dict[str, str] = {
     "url_dedup": "out/texts out/pages",
     "exact": "out/texts out/unique",
     "minhash": "out/texts out/different --bands 14 --rows 8",
+    "simhash": "out/texts out/different --distance 4",
 }
 """Stage -> what follows `gristmill stage NAME`."""
 

@@ -29,6 +29,7 @@ STAGES: dict[str, str] = {
     "url_dedup": "gristmill.stages.url_dedup:UrlDedup",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
+    "simhash": "gristmill.stages.simhash:SimHash",
     "substring": "gristmill.stages.substring:Substring",
 }
 """Name in recipes -> `module:Class`."""
