@@ -14,6 +14,8 @@ from gristmill.pipeline.tables import StreamWriter
 
 BATCH_ROWS = 32_768
 """Rows that a reader holds of each file while it merges."""
+TO = "to"
+"""Column of rows that were sent to a coarse range of destinations (see `gather`): which of them."""
 FLUSH_ROWS = 1 << 20
 """Rows that a writer holds before it writes a file."""
 
@@ -34,7 +36,14 @@ def sort_order(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
 
 
 def write_exchange(
-    work: Storage, name: str, rows: pa.Table, destinations: np.ndarray, order: Sequence[str], batch_rows: int = BATCH_ROWS
+    work: Storage,
+    name: str,
+    rows: pa.Table,
+    destinations: np.ndarray,
+    order: Sequence[str],
+    batch_rows: int = BATCH_ROWS,
+    compression: str | None = "zstd",
+    width: int = 1,
 ) -> dict[str, Any] | None:
     """Write rows so that each destination's can be read alone.
 
@@ -43,6 +52,8 @@ def write_exchange(
         destinations: int64 of shape (n_rows,).
         order: number columns by which each destination's rows are sorted.
         batch_rows: rows that a reader holds of this file at once.
+        compression: of the file; None where the rows are such that it costs more than it saves.
+        width: destinations that are read together; above 1 the rows come with the column `TO`.
 
     Returns:
         Manifest entry of the file with `ranges` {destination: [first batch, stop batch, rows]}; None without rows.
@@ -52,7 +63,10 @@ def write_exchange(
     permutation = np.lexsort([*(rows[column].to_numpy() for column in reversed(order)), destinations])
     rows = rows.take(pa.array(permutation)).combine_chunks()
     destinations = destinations[permutation]
-    writer = StreamWriter(work, name, rows.schema)
+    if width > 1:
+        rows = rows.append_column(TO, pa.array(destinations, pa.int64()))
+        destinations = destinations // width
+    writer = StreamWriter(work, name, rows.schema, compression)
     ranges: dict[str, list[int]] = {}
     cuts = np.flatnonzero(np.diff(destinations)) + 1
     for begin, end in zip([0, *cuts], [*cuts, len(destinations)], strict=True):
@@ -73,8 +87,10 @@ class ExchangeFiles:
         order: Sequence[str],
         destination: Callable[[pa.Table], np.ndarray],
         batch_rows: int | None = None,
+        width: int = 1,
     ) -> None:
         """Write files `<stem>0.arrow`, ... of rows sorted by `order`, each sent to its `destination` (int64)."""
+        self._width = width
         self._work, self._stem, self._order, self._destination = work, stem, order, destination
         self._batch_rows = batch_rows
         self._held: list[pa.Table] = []
@@ -95,7 +111,7 @@ class ExchangeFiles:
             rows = pa.concat_tables(self._held)
             name = f"{self._stem}{len(self.entries)}.arrow"
             batch_rows = BATCH_ROWS if self._batch_rows is None else self._batch_rows
-            entry = write_exchange(self._work, name, rows, self._destination(rows), self._order, batch_rows)
+            entry = write_exchange(self._work, name, rows, self._destination(rows), self._order, batch_rows, width=self._width)
             if entry:
                 self.entries.append(entry)
         self._held, self._rows = [], 0

@@ -79,8 +79,8 @@ class Tokenize(Settings):
     """Token after each document; `<|endoftext|>` unless given."""
     bos: str | None = None
     """Token before each document; none unless given."""
-    shard_bytes: Bytes = ByteSize(256 * 2**20)
-    """Most bytes of tokens in a shard file."""
+    shard_bytes: Bytes = ByteSize(512 * 2**20)
+    """Most bytes of tokens in a shard file; where a source needs several, each holds more than about half of that."""
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0
     """Share of the documents, by hash of their ids, that go to shards of their own in `held_out/` and never into `shards/`. A
     document's side depends on its id alone: it stays there when the corpus grows, and in other runs."""

@@ -61,10 +61,10 @@ def write_parquet(storage: Storage, name: str, table: pa.Table, row_group_rows: 
 
 
 class StreamWriter:
-    """Writes record batches to one Arrow IPC file (zstd), for tables that only the pipeline itself reads."""
+    """Writes record batches to one Arrow IPC file, for tables that only the pipeline itself reads."""
 
-    def __init__(self, storage: Storage, name: str, schema: pa.Schema) -> None:
-        """Open `name` for batches of `schema`."""
+    def __init__(self, storage: Storage, name: str, schema: pa.Schema, compression: str | None = "zstd") -> None:
+        """Open `name` for batches of `schema`; `compression` None leaves them as they are."""
         self.name = name
         self.schema = schema
         self.rows = 0
@@ -72,7 +72,7 @@ class StreamWriter:
         self._file = storage.create(name)
         self._counting = Counting(self._file)
         self._sink = pa.PythonFile(self._counting, mode="w")
-        self._writer = pa.ipc.new_file(self._sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd"))
+        self._writer = pa.ipc.new_file(self._sink, schema, options=pa.ipc.IpcWriteOptions(compression=compression))
 
     def write(self, table: pa.Table) -> None:
         """Append a table as one record batch."""

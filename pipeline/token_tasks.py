@@ -60,11 +60,24 @@ def train_tokenizer(work: Storage, prefix: str, *, files: list[str], settings: T
 
 
 def encode(
-    work: Storage, prefix: str, *, part: Part, tokenizer: str, eos: str, shards: int, bos: str | None = None, held_out: float = 0
+    work: Storage,
+    prefix: str,
+    *,
+    part: Part,
+    tokenizer: str,
+    eos: str,
+    buckets: int,
+    bos: str | None = None,
+    held_out: float = 0,
+    held_out_buckets: int = 1,
 ) -> Manifest:
-    """Turn the documents of a part into tokens and send them to the shards of their source, by document hash.
+    """Turn the documents of a part into tokens and send them to buckets of their source, by document hash.
 
-    Held-out documents go to the shard after the last one.
+    Buckets are equal ranges of hashes, finer than shards: these are cut between buckets once all tokens are counted. Those of
+    held-out documents stand after the others.
+
+    Returns:
+        Of each bucket, `tokens` says how many were sent there.
     """
     with work.open(tokenizer) as file:
         encoder = Encoder(file.read().decode(), eos, bos)
@@ -89,13 +102,17 @@ def encode(
             )
         )
     if not tables:
-        return {"files": [], "sent": []}
+        return {"files": [], "sent": [], "tokens": {}}
     rows = pa.concat_tables(tables)
-    destinations = np.where(rows["held_out"].to_numpy(), shards, key_ranges(rows["high"].to_numpy(), shards))
+    high, outside = rows["high"].to_numpy(), rows["held_out"].to_numpy()
+    destinations = np.where(outside, buckets + key_ranges(high, held_out_buckets), key_ranges(high, buckets))
     rows = rows.drop_columns("held_out")
+    lengths = pc.list_value_length(rows["tokens"]).to_numpy()
+    sums = np.bincount(destinations, weights=lengths, minlength=buckets).astype(np.int64)
     name = f"{prefix}.tokens.arrow"
-    entry = write_exchange(work, name, rows, destinations, TOKEN_ORDER, BATCH_DOCUMENTS)
-    return {"files": [entry], "sent": [entry]}
+    # not compressed: that costs more than all else the exchange does, and saves a tenth
+    entry = write_exchange(work, name, rows, destinations, TOKEN_ORDER, BATCH_DOCUMENTS, compression=None)
+    return {"files": [entry], "sent": [entry], "tokens": {str(bucket): int(sums[bucket]) for bucket in np.flatnonzero(sums)}}
 
 
 def shard(work: Storage, prefix: str, *, sent: list[Sent], path: str, dtype: str, folder: str = "shards") -> Manifest:

@@ -9,11 +9,12 @@ from typing import Any
 from gristmill.pipeline import token_tasks
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.errors import UserError
-from gristmill.pipeline.exchange import received, sent_identity
+from gristmill.pipeline.exchange import Sent, received
 from gristmill.pipeline.identity import platform_identity
 from gristmill.pipeline.parts import Part
 from gristmill.pipeline.recipe import Tokenize, TrainTokenizer
 from gristmill.pipeline.runner import Runner
+from gristmill.pipeline.shard_cuts import bucket_count, cut_shards, joined
 from gristmill.pipeline.state import RunState
 from gristmill.pipeline.steps import Manifest, Task, file_entry, step_key
 from gristmill.tokenizers.encoding import Encoder
@@ -23,8 +24,6 @@ from gristmill.tokenizers.shards import write_manifest
 
 SHARDS, HELD_OUT = "shards", "held_out"
 """Folders of a run: what is trained on, and what a model is judged by."""
-TOKEN_BYTES_PER_TEXT_BYTE = 0.6
-"""Guess at 2-byte tokens of 3.5 bytes each; the number of shards is decided before a token is counted, from this alone."""
 
 
 class Tokenization:
@@ -101,33 +100,47 @@ class Tokenization:
 
     def _shards(self, tokenizer: str, encoder: Encoder) -> dict[str, dict[str, list[Manifest]]]:
         """Shards by the folder that they are published in and by source."""
-        shard_count: dict[str, int] = {}
-        for source in self.state.versions:
-            text_bytes = sum(part.bytes for part in self.state.parts if part.source == source)
-            size = text_bytes * TOKEN_BYTES_PER_TEXT_BYTE * (1 if encoder.dtype == "uint16" else 2)
-            shard_count[source] = max(1, -(-int(size) // self.settings.shard_bytes))
+        token_bytes = 2 if encoder.dtype == "uint16" else 4
+        buckets = {source: self._buckets(source, token_bytes) for source in self.state.versions}
         encoded = self.runner.run(
-            "tokenize", [self._encode(part, tokenizer, encoder, shard_count[part.source]) for part in self.state.parts]
+            "tokenize", [self._encode(part, tokenizer, encoder, *buckets[part.source]) for part in self.state.parts]
         )
         tasks: list[Task] = []
         owners: list[tuple[str, str]] = []
-        for source, count in shard_count.items():
+        for source, (kept, outside) in buckets.items():
             own = [manifest for part, manifest in zip(self.state.parts, encoded, strict=True) if part.source == source]
-            for number, sent in received(own).items():
-                folder = HELD_OUT if number == count else SHARDS
-                path = f"{source}/{owners.count((folder, source)):05d}"
-                arguments = {"sent": sent, "path": path, "dtype": encoder.dtype, "folder": folder}
-                key = step_key("shard", **arguments | {"sent": sent_identity(sent)}, **self._base)
-                tasks.append(Task(key, token_tasks.shard, arguments, f"shard {path}"))
-                owners.append((folder, source))
+            places = received(own)
+            sizes = [0] * (kept + outside)
+            for manifest in own:
+                for bucket, tokens in manifest["tokens"].items():
+                    sizes[int(bucket)] += tokens * token_bytes
+            for folder, first, stop in ((SHARDS, 0, kept), (HELD_OUT, kept, kept + outside)):
+                for number, cut in enumerate(cut_shards(sizes[first:stop], self.settings.shard_bytes)):
+                    sent = joined(places, range(first + cut.start, first + cut.stop))
+                    tasks.append(self._shard(sent, f"{source}/{number:05d}", encoder.dtype, folder))
+                    owners.append((folder, source))
         folders = (SHARDS, HELD_OUT) if self.settings.held_out else (SHARDS,)
         found: dict[str, dict[str, list[Manifest]]] = {folder: {} for folder in folders}
         for (folder, source), manifest in zip(owners, self.runner.run("write shards", tasks), strict=True):
             found[folder].setdefault(source, []).append(manifest)
         return found
 
-    def _encode(self, part: Part, tokenizer: str, encoder: Encoder, shards: int) -> Task:
-        how = {"shards": shards, "held_out": self.settings.held_out}
+    def _buckets(self, source: str, token_bytes: int) -> tuple[int, int]:
+        """How many buckets a source's documents are sent to, and how many its held-out ones."""
+        text_bytes = sum(part.bytes for part in self.state.parts if part.source == source)
+        most, held_out = self.settings.shard_bytes, self.settings.held_out
+        return bucket_count(text_bytes * (1 - held_out), token_bytes, most), bucket_count(
+            text_bytes * held_out, token_bytes, most
+        )
+
+    def _shard(self, sent: list[Sent], path: str, dtype: str, folder: str) -> Task:
+        arguments = {"sent": sent, "path": path, "dtype": dtype, "folder": folder}
+        stretches = [[one.file, one.first, one.stop] for one in sent]
+        key = step_key("shard", **arguments | {"sent": stretches}, **self._base)
+        return Task(key, token_tasks.shard, arguments, f"shard {path}")
+
+    def _encode(self, part: Part, tokenizer: str, encoder: Encoder, buckets: int, held_out_buckets: int) -> Task:
+        how = {"buckets": buckets, "held_out": self.settings.held_out, "held_out_buckets": held_out_buckets}
         ends = {"eos": encoder.eos_id, "bos": encoder.bos_id}
         return Task(
             step_key("encode", part=part.identity(), tokenizer=encoder.sha256, **ends, **how, **self._base),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -83,7 +84,6 @@ class Encoder:
         import numpy as np
         import pyarrow as pa
 
-        dtype = np.dtype(self.dtype)
         lengths: list[int] = []
         pieces = []
         for batch in _small_batches(texts):
@@ -93,11 +93,12 @@ class Encoder:
                     if self.bos_id is not None:
                         ids.insert(0, self.bos_id)
                     ids.append(self.eos_id)
-                    pieces.append(np.array(ids, dtype=dtype))
+                    # `array` takes Python's numbers twice as fast as NumPy does; "I" is what a C compiler calls unsigned int
+                    pieces.append(np.frombuffer(array("I", ids), dtype=np.uintc).astype(self.dtype))
                 lengths.append(len(ids))
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        values = np.concatenate(pieces) if pieces else np.empty(0, dtype)
+        values = np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
         return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
 
     def decode(self, ids: Sequence[int]) -> str:

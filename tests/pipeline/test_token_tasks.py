@@ -44,7 +44,7 @@ def shards_of(folder: Path, rows: int, count: int) -> tuple[Storage, list[dict]]
     samples = [draw(work, f"draw{part.file}", part=part, fraction=1.0, seed=0)["files"][0]["file"] for part in parts]
     trained = train_tokenizer(work, "bpe", files=samples, settings=TokenizerModel(vocab_size=270), eos=EOS, fewer=False)
     name = trained["files"][0]["file"]
-    sent = received([encode(work, f"tokens{part.file}", part=part, tokenizer=name, eos=EOS, shards=count) for part in parts])
+    sent = received([encode(work, f"tokens{part.file}", part=part, tokenizer=name, eos=EOS, buckets=count) for part in parts])
     return work, [shard(work, f"shard{number}", sent=one, path=f"s/{number}", dtype="uint16") for number, one in sent.items()]
 
 
@@ -89,7 +89,7 @@ def test_held_out_documents_go_to_a_shard_of_their_own_whatever_the_parts(tmp_pa
         samples = [draw(work, f"draw{part.file}", part=part, fraction=1.0, seed=0)["files"][0]["file"] for part in parts]
         trained = train_tokenizer(work, "bpe", files=samples, settings=TokenizerModel(vocab_size=270), eos=EOS, fewer=False)
         name = trained["files"][0]["file"]
-        how = {"tokenizer": name, "eos": EOS, "shards": 1, "held_out": 0.4}
+        how = {"tokenizer": name, "eos": EOS, "buckets": 1, "held_out": 0.4}
         sent = received([encode(work, f"tokens{part.file}", part=part, **how) for part in parts])
         written = [shard(work, f"{n}", sent=one, path="s/0", dtype="uint16", folder="held_out") for n, one in sent.items()]
         found.append([(one["entry"]["docs"], one["entry"]["sha256"]["bin"]) for one in written])
