@@ -103,9 +103,9 @@ def forest(work: Storage, prefix: str, *, files: list[str]) -> Manifest:
     return {"files": [entry], "edges": [entry]}
 
 
-def decide(work: Storage, prefix: str, *, file: str) -> Manifest:
+def decide(work: Storage, prefix: str, *, file: str, width: int) -> Manifest:
     """Send the pairs of the last forest, now decisions, to the packs of the documents that stay."""
-    found = pair_files(work, prefix)
+    found = pair_files(work, prefix, width)
     for table in read_batches(work, file):
         found.add(table.select(EDGES.names))
     return found.close()
@@ -125,13 +125,14 @@ def _neighbours(node: np.ndarray, node_rank: np.ndarray, other: np.ndarray, othe
     return pa.table(columns)
 
 
-def _neighbour_files(work: Storage, prefix: str, ranges: int) -> ExchangeFiles:
-    return ExchangeFiles(work, f"{prefix}.stars", NEIGHBOURS, lambda rows: key_ranges(rows["key"].to_numpy(), ranges))
+def _neighbour_files(work: Storage, prefix: str, ranges: int, width: int) -> ExchangeFiles:
+    destination = lambda rows: key_ranges(rows["key"].to_numpy(), ranges)  # noqa: E731
+    return ExchangeFiles(work, f"{prefix}.stars", NEIGHBOURS, destination, width=width)
 
 
-def spread(work: Storage, prefix: str, *, files: list[str], ranges: int) -> Manifest:
+def spread(work: Storage, prefix: str, *, files: list[str], ranges: int, width: int) -> Manifest:
     """Send each pair to the later of its documents, for the first small stars."""
-    found = _neighbour_files(work, prefix, ranges)
+    found = _neighbour_files(work, prefix, ranges, width)
     for name in files:
         for table in read_batches(work, name):
             a, b, a_rank, b_rank = (table[column].to_numpy() for column in PAIRS.names)
@@ -169,12 +170,12 @@ class _Groups:
             yield table.filter(pa.array(new)), first[new], first_rank[new], starts[new]
 
 
-def small_stars(work: Storage, prefix: str, *, sent: list[Sent], ranges: int) -> Manifest:
+def small_stars(work: Storage, prefix: str, *, sent: list[Sent], ranges: int, width: int) -> Manifest:
     """Let the earlier neighbours of each document, and itself, point at the first of them; both ends hear of it.
 
     `sum` is a hash of the set of pairs that came: when it is the same as a round before, they are stars.
     """
-    found = _neighbour_files(work, prefix, ranges)
+    found = _neighbour_files(work, prefix, ranges, width)
     total = 0
     for table, first, first_rank, starts in _Groups().stream(work, sent):
         node, node_rank, other, other_rank = (table[name].to_numpy() for name in table.column_names[1:])
@@ -191,9 +192,9 @@ def small_stars(work: Storage, prefix: str, *, sent: list[Sent], ranges: int) ->
     return found.close() | {"sum": total}
 
 
-def large_stars(work: Storage, prefix: str, *, sent: list[Sent], ranges: int) -> Manifest:
+def large_stars(work: Storage, prefix: str, *, sent: list[Sent], ranges: int, width: int) -> Manifest:
     """Let the later neighbours of each document point at the first of its neighbours and itself."""
-    found = _neighbour_files(work, prefix, ranges)
+    found = _neighbour_files(work, prefix, ranges, width)
     for table, first, first_rank, _ in _Groups().stream(work, sent):
         node, node_rank, other, other_rank = (table[name].to_numpy() for name in table.column_names[1:])
         itself = (node_rank < first_rank) | ((node_rank == first_rank) & (node < first))
@@ -203,9 +204,9 @@ def large_stars(work: Storage, prefix: str, *, sent: list[Sent], ranges: int) ->
     return found.close()
 
 
-def decide_stars(work: Storage, prefix: str, *, sent: list[Sent]) -> Manifest:
+def decide_stars(work: Storage, prefix: str, *, sent: list[Sent], width: int) -> Manifest:
     """Send the pairs of a key range, which are stars now, to the packs of the documents that stay."""
-    found = pair_files(work, prefix)
+    found = pair_files(work, prefix, width)
     for table, first, first_rank, starts in _Groups().stream(work, sent):
         node, node_rank = table["node"].to_numpy(), table["node_rank"].to_numpy()
         found.add(pa.table([first[starts], node[starts], first_rank[starts], node_rank[starts]], schema=PAIRS))

@@ -24,6 +24,8 @@ IN_ORDER = ["address", "start"]
 """Order of emitted units where a Bloom filter tells which of them were there before."""
 EMITTED = ["key", "check", "rank", "address", "start"]
 """Order of emitted units: the copies of one stand together, those that stay first."""
+UNIT = ["address", "start"]
+"""Order of units on their way to be cut."""
 UNITS = pa.schema([("address", pa.uint64()), ("start", pa.int64()), ("end", pa.int64()), ("first", pa.uint64())])
 """A unit of a document, by bytes of its text; `first` is the document with the first copy."""
 _SHIFT = np.uint64(ADDRESS_ROW_BITS)
@@ -34,12 +36,14 @@ NONE = np.uint64(2**64 - 1)
 class _Emission:
     """Sends the units of a pack to the key ranges."""
 
-    def __init__(self, work: Storage, prefix: str, pack: Pack, ranges: int, batch_rows: int, in_order: bool = False) -> None:
+    def __init__(
+        self, work: Storage, prefix: str, pack: Pack, ranges: int, batch_rows: int, width: int, in_order: bool = False
+    ) -> None:
         self._pack = np.uint64(pack.number) << _SHIFT
         self._in_order = in_order
         order = IN_ORDER if in_order else EMITTED
         self._files = ExchangeFiles(
-            work, f"{prefix}.emit", order, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows
+            work, f"{prefix}.emit", order, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows, width
         )
 
     def add(self, units: pa.Table, rows: np.ndarray) -> None:
@@ -56,21 +60,23 @@ class _Emission:
         return self._files.close()
 
 
-def emit_units(work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, ranges: int, batch_rows: int) -> Manifest:
+def emit_units(
+    work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, ranges: int, batch_rows: int, width: int
+) -> Manifest:
     """Send the units of each document (or their candidates) to the key ranges."""
     stage.set_up()
-    emission = _Emission(work, prefix, pack, ranges, batch_rows, stage.filter_bytes is not None)
+    emission = _Emission(work, prefix, pack, ranges, batch_rows, width, stage.filter_bytes is not None)
     for table, rows in read_pack(work, pack):
         emission.add(stage.emit(Batch(table)), rows)
     return emission.close()
 
 
 def confirm_units(
-    work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, sent: list[Sent], ranges: int, batch_rows: int
+    work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, sent: list[Sent], ranges: int, batch_rows: int, width: int
 ) -> Manifest:
     """Send the units at the candidates that met another to the key ranges."""
     stage.set_up()
-    emission = _Emission(work, prefix, pack, ranges, batch_rows)
+    emission = _Emission(work, prefix, pack, ranges, batch_rows, width)
     candidates = _received_units(work, sent)
     for table, rows in read_pack(work, pack):
         own, units = _units_of(candidates, rows)
@@ -79,18 +85,23 @@ def confirm_units(
     return emission.close()
 
 
+def _unit_files(work: Storage, prefix: str, width: int) -> ExchangeFiles:
+    """Files of units, sent to the packs of their documents."""
+    return ExchangeFiles(work, f"{prefix}.units", UNIT, lambda units: pack_of(units["address"].to_numpy()), width=width)
+
+
 def _add_units(found: ExchangeFiles, rows: pa.Table, first: np.ndarray) -> None:
     """Put down emitted rows whose copies go, each with the address of the first copy."""
     found.add(pa.table([rows["address"], rows["start"], rows["end"], pa.array(first, pa.uint64())], schema=UNITS))
 
 
-def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copies) -> Manifest:
+def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copies, width: int) -> Manifest:
     """Stream over the units of a key range; those whose copies do not stay go to the packs of their documents.
 
     The state is the key at hand, how many copies it had so far and, while it is not known whether they are too many, the first
     `tolerated` of them: however many rows share a key.
     """
-    found = ExchangeFiles(work, f"{prefix}.units", ["address", "start"], lambda units: pack_of(units["address"].to_numpy()))
+    found = _unit_files(work, prefix, width)
     key: tuple[int, int] | None = None
     seen, first = 0, NONE
     pending: list[pa.Table] = []
@@ -126,7 +137,7 @@ def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copie
     return found.close()
 
 
-def resolve_seen(work: Storage, prefix: str, *, sent: list[Sent], filter_bytes: int) -> Manifest:
+def resolve_seen(work: Storage, prefix: str, *, sent: list[Sent], filter_bytes: int, width: int) -> Manifest:
     """Stream over the units of a key range in the order of the corpus; those that a Bloom filter has seen go.
 
     Returns:
@@ -134,7 +145,7 @@ def resolve_seen(work: Storage, prefix: str, *, sent: list[Sent], filter_bytes: 
     """
     from gristmill.stages.bloom import BloomFilter
 
-    found = ExchangeFiles(work, f"{prefix}.units", ["address", "start"], lambda units: pack_of(units["address"].to_numpy()))
+    found = _unit_files(work, prefix, width)
     seen = BloomFilter(filter_bytes, sum(one.rows for one in sent))
     new = 0
     for one in sent:  # packs in their order, and of each its files in the order of their addresses: nothing is to be merged
@@ -152,7 +163,7 @@ def _kept(first: np.uint64, copies: Copies) -> np.uint64:
 
 def _received_units(work: Storage, sent: list[Sent]) -> pa.Table:
     """The units that a pack received, by address and start, each once: at most as many as its texts have."""
-    units = pa.concat_tables([*merged(work, sent, ["address", "start"])]).combine_chunks()
+    units = pa.concat_tables([*merged(work, sent, UNIT)]).combine_chunks()
     if units.num_rows:
         address, start, end = (units[name].to_numpy() for name in ("address", "start", "end"))
         new = np.ones(len(address), dtype=bool)

@@ -9,6 +9,7 @@ from gristmill.pipeline import corpus_edit_tasks as tasks
 from gristmill.pipeline.bloom_facts import filter_facts
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.exchange import BATCH_ROWS, range_count, received, sent_identity
+from gristmill.pipeline.gather import gather, gather_work, width_for
 from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.parts import Pack
 from gristmill.pipeline.passes import PassSettings
@@ -36,7 +37,7 @@ class CorpusEdits:
         self.runner, self.stage, self.packs, self.settings = runner, stage, list(packs), settings
         self._base = {
             "stage": stage_identity(stage),
-            "code": code_hash("gristmill.pipeline.corpus_edit_tasks"),
+            "code": code_hash("gristmill.pipeline.corpus_edit_tasks", "gristmill.pipeline.gather"),
             "platform": platform_identity(),
         }
         self.filters: dict[str, float] = {}
@@ -50,7 +51,9 @@ class CorpusEdits:
             "ranges": ranges,
             # a resolving task holds one batch of each pack, even where all units are the same and meet in one range
             "batch_rows": min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (UNIT_BYTES * max(1, len(packs))))),
+            "width": width_for(len(packs), ranges),
         }
+        self._pack_width = width_for(ranges, len(packs))
 
     def run(self) -> dict[int, tuple[str, dict[str, Manifest]]]:
         """By number of each pack that is cut: the name of its step, and what a pass over each of its parts records."""
@@ -68,7 +71,7 @@ class CorpusEdits:
         )
         if self.stage.rounds == 2:
             candidates = self._resolve("candidates", [done for _, done in emitted], CANDIDATES)
-            emitted = list(self._by_pack(tasks.confirm_units, candidates, stage=self.stage, **self._cut).values())
+            emitted = list(self._by_pack(tasks.confirm_units, candidates, self._cut, stage=self.stage, **self._cut).values())
         if self.stage.filter_bytes is None:
             return self._resolve("copies", [done for _, done in emitted], self.stage.copies())
         return self._seen([done for _, done in emitted], self.stage.filter_bytes // self._cut["ranges"])
@@ -90,19 +93,39 @@ class CorpusEdits:
         ]
         return [(task.key, manifest) for task, manifest in zip(made, self.runner.run(step, made), strict=True)]
 
+    def _gathered(self, manifests: list[Manifest], order: list[str], width: int, batch_rows: int = BATCH_ROWS) -> list[Manifest]:
+        """What was sent to coarse ranges of `width` destinations each, cut for the destinations."""
+        if width == 1:
+            return manifests
+        work = [(*one, None) for one in gather_work(manifests, order, batch_rows)]
+        return [manifest for _, manifest in self._tasks(gather, work)]
+
     def _resolve(self, round_: str, emitted: list[Manifest], copies: Copies) -> list[Manifest]:
+        width = self._pack_width
         work = [
-            ([round_, copies.stay, copies.tolerated, sent_identity(sent)], {"sent": sent, "copies": copies}, None)
-            for sent in received(emitted).values()
+            (
+                [round_, copies.stay, copies.tolerated, width, sent_identity(sent)],
+                {"sent": sent, "copies": copies, "width": width},
+                None,
+            )
+            for sent in received(self._gathered_units(emitted, tasks.EMITTED)).values()
         ]
-        return [manifest for _, manifest in self._tasks(tasks.resolve_units, work)]
+        resolved = [manifest for _, manifest in self._tasks(tasks.resolve_units, work)]
+        return self._gathered(resolved, tasks.UNIT, width)
+
+    def _gathered_units(self, emitted: list[Manifest], order: list[str]) -> list[Manifest]:
+        return self._gathered(emitted, order, self._cut["width"], self._cut["batch_rows"])
 
     def _seen(self, emitted: list[Manifest], size: int) -> list[Manifest]:
         """Resolve by Bloom filters of `size` bytes each, and add up what they are like."""
-        work = [([size, sent_identity(sent)], {"sent": sent, "filter_bytes": size}, None) for sent in received(emitted).values()]
+        width = self._pack_width
+        work = [
+            ([size, width, sent_identity(sent)], {"sent": sent, "filter_bytes": size, "width": width}, None)
+            for sent in received(self._gathered_units(emitted, tasks.IN_ORDER)).values()
+        ]
         done = [manifest for _, manifest in self._tasks(tasks.resolve_seen, work)]
         self.filters = filter_facts([manifest["filter"] for manifest in done], self._cut["ranges"])
-        return done
+        return self._gathered(done, tasks.UNIT, width)
 
     def _by_pack(
         self, function: Callable[..., Manifest], manifests: Iterable[Manifest], how: Any = None, **arguments: Any

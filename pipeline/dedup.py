@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gristmill.pipeline import cluster_tasks, dedup_group_tasks, dedup_index_tasks, dedup_tasks
+from gristmill.pipeline import cluster_tasks, dedup_group_tasks, dedup_index_tasks, dedup_tasks, gather
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.dedup_index import Extension, Index, IndexPack, extension, ranges_for
 from gristmill.pipeline.exchange import BATCH_ROWS, Sent, range_count, received, sent_identity
+from gristmill.pipeline.gather import gather_work, width_for
 from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.ledger import LedgerText
 from gristmill.pipeline.parts import Pack
@@ -16,7 +17,7 @@ from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.steps import Manifest, Task, step_key
 from gristmill.stages.deduplicator import Deduplicator
 
-MODULES = (dedup_tasks, cluster_tasks, dedup_index_tasks, dedup_group_tasks)
+MODULES = (dedup_tasks, cluster_tasks, dedup_index_tasks, dedup_group_tasks, gather)
 EMITTED_ROW_BYTES = 40
 LEAST_BATCH_ROWS = 256
 """Fewest emitted rows in a record batch: smaller ones cost more to open than to read."""
@@ -70,6 +71,9 @@ class Deduplication:
         # a resolving task holds one batch of each pack, even where all rows share a key and meet in one range
         files = max(1, len(packs) + self.first_pack)
         self.batch_rows = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (EMITTED_ROW_BYTES * files)))
+        # an index takes the emitted rows as they lie, in ranges that it has chosen
+        self._emit_width = 1 if stage.index else width_for(files, self.ranges)
+        self._pack_width = width_for(max(files, self.ranges * stage.waves), files)
         self._emitted: dict[int, list[dict[str, Any]]] = {pack.number: [] for pack in packs}
         self._brought: list[Manifest] = []
         self.bridged: list[Manifest] = []
@@ -85,18 +89,15 @@ class Deduplication:
         if not self.stage.one_key and not direct:
             edges = [entry for manifest in decided for entry in manifest["sent"]]
             if self.stage.least_similarity is not None:
-                offered = self._measure(dedup_tasks.offer, "candidates", decided, decided=False)
-                verified = self._measure(dedup_tasks.verify, "verify", offered.values())
+                offered = self._offer("candidates", decided, decided=False)
+                verified = self._measure(dedup_tasks.verify, "verify", offered)
                 edges = [entry for manifest in verified.values() for entry in manifest["edges"]]
             decided = self._cluster([entry for entry in edges if entry["rows"]])
-        offered = self._measure(dedup_tasks.offer, "direct" if direct else "offer", decided, decided=not direct)
-        for manifest in offered.values():
-            for size, number in manifest.get("clusters", {}).items():
-                self.clusters[int(size)] = self.clusters.get(int(size), 0) + number
+        offered = self._offer("direct" if direct else "offer", decided, decided=not direct)
         text = self.ledger_text
         how = ["remove", text.mode, text.per_rule, text.seed]
-        removed = self._measure(dedup_tasks.remove, how, offered.values(), first=self.first_pack, ledger_text=text)
-        for number, sent in received(offered.values()).items():
+        removed = self._measure(dedup_tasks.remove, how, offered, first=self.first_pack, ledger_text=text)
+        for number, sent in received(offered).items():
             if number < self.first_pack:
                 self.bridged += self._bridge(number, sent)
         return {number: manifest | {"rule": self.stage.rule} for number, manifest in removed.items() if manifest["removals"]}
@@ -142,7 +143,7 @@ class Deduplication:
     def _resolve(self) -> list[Manifest]:
         """Bring equal keys together; pairs of documents come out."""
         if self.stage.waves == 1:
-            return self._resolved(self._emit(0), 0)
+            return self._resolved(self._gathered_rows(self._emit(0)), 0)
         return [self._wave(number) for number in range(self.stage.waves)]
 
     def _wave(self, number: int) -> Manifest:
@@ -153,19 +154,39 @@ class Deduplication:
         held = store.get(key)
         if held is None or self.stage.index:  # an index takes the rows, so they stay
             emitted = self._emit(number)
-            resolved = self._resolved(emitted, number)
+            gathered = self._gathered_rows(emitted)
+            resolved = self._resolved(gathered, number)
             if self.stage.index:
                 return {"sent": [entry for manifest in resolved for entry in manifest["sent"]]}
             files = [entry for manifest in resolved for entry in manifest["files"]]
             held = {"files": files, "sent": files}
             store.put(key, held)
-            for manifest in emitted:
-                for entry in manifest["files"]:
-                    self.runner.work.delete(entry["file"])
+            for file in {entry["file"] for manifest in (*emitted, *gathered) for entry in manifest["files"]}:
+                self.runner.work.delete(file)
         return held
 
+    def _gathered(self, manifests: list[Manifest], order: list[str], width: int, batch_rows: int = BATCH_ROWS) -> list[Manifest]:
+        """What was sent to coarse ranges of `width` destinations each, cut for the destinations."""
+        if width == 1:
+            return manifests
+        return self._tasks("gather", [(*one, None) for one in gather_work(manifests, order, batch_rows)])
+
+    def _gathered_rows(self, emitted: list[Manifest]) -> list[Manifest]:
+        files = -(-len(emitted) // gather.GROUP_FILES)
+        batch_rows = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, self.range_bytes // (EMITTED_ROW_BYTES * max(1, files))))
+        return self._gathered(emitted, dedup_tasks.EMITTED, self._emit_width, batch_rows)
+
+    def _offer(self, step: str, pairs: list[Manifest], *, decided: bool) -> list[Manifest]:
+        """Send what is needed of documents to the packs of those they are paired with; counts the clusters where `decided`."""
+        pairs = self._gathered(pairs, dedup_tasks.PAIR, self._pack_width)
+        offered = self._measure(dedup_tasks.offer, step, pairs, decided=decided, width=self._pack_width)
+        for manifest in offered.values():
+            for size, number in manifest.get("clusters", {}).items():
+                self.clusters[int(size)] = self.clusters.get(int(size), 0) + number
+        return self._gathered([*offered.values()], dedup_tasks.PAIR, self._pack_width, dedup_tasks.PAIRS_AT_ONCE)
+
     def _emit(self, wave: int) -> list[Manifest]:
-        how = {"wave": wave, "ranges": self.ranges, "batch_rows": self.batch_rows}
+        how = {"wave": wave, "ranges": self.ranges, "batch_rows": self.batch_rows, "width": self._emit_width}
         emitted = self._tasks(
             "emit", [([*pack.identity(), how], {"stage": self.stage, "pack": pack} | how, pack) for pack in self.own]
         )
@@ -175,7 +196,7 @@ class Deduplication:
 
     def _resolved(self, emitted: list[Manifest], wave: int) -> list[Manifest]:
         brought = [{"sent": [entry for entry in manifest["sent"] if entry["wave"] == wave]} for manifest in self._brought]
-        more = {"chain": self._chain, "first_pack": self.first_pack}
+        more = {"chain": self._chain, "first_pack": self.first_pack, "width": self._pack_width}
         return self._tasks(
             "resolve",
             [
@@ -193,6 +214,7 @@ class Deduplication:
         self, function: Any, step: Any, manifests: Iterable[Manifest], first: int = 0, **more: Any
     ) -> dict[int, Manifest]:
         """Run a task for each pack from `first` on that rows were sent to; `step` tells the uses of one function apart."""
+        step = [step, more.get("width")]
         by_pack = {number: sent for number, sent in received(manifests).items() if number >= first}
         done = self._tasks(
             function.__name__,
@@ -221,7 +243,8 @@ class Deduplication:
             done = self._tasks("forest", [(group, {"files": group}, None) for group in groups])
             files = [manifest["edges"][0]["file"] for manifest in done]
             merged = True
-        return self._tasks("decide", [(files, {"file": files[0]}, None)])
+        width = self._pack_width
+        return self._tasks("decide", [([files, width], {"file": files[0], "width": width}, None)])
 
     def _contracted(self, edges: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Forests of as many files together as fit into the memory of one task: most pairs say what others have said."""
@@ -242,20 +265,26 @@ class Deduplication:
         ranges = range_count(2 * sum(entry["rows"] for entry in edges) * EMITTED_ROW_BYTES, self.range_bytes)
         files = [entry["file"] for entry in edges]
         groups = [files[start : start + FOREST_FAN_IN] for start in range(0, len(files), FOREST_FAN_IN)]
-        more = {"ranges": ranges}
-        going = self._tasks("spread", [([group, ranges], {"files": group} | more, None) for group in groups])
+        more = {"ranges": ranges, "width": width_for(ranges, ranges)}
+        going = self._tasks("spread", [([group, *more.values()], {"files": group} | more, None) for group in groups])
         before = None
         for _ in range(MOST_ROUNDS):
-            sent = received(going)
+            sent = self._star_ranges(going, more["width"])
             small = self._tasks(
-                "small_stars", [([sent_identity(one), ranges], {"sent": one} | more, None) for one in sent.values()]
+                "small_stars", [([sent_identity(one), *more.values()], {"sent": one} | more, None) for one in sent]
             )
             now = sum(manifest["sum"] for manifest in small) % 2**64
             if now == before:
-                return self._tasks("decide_stars", [(sent_identity(one), {"sent": one}, None) for one in sent.values()])
+                width = self._pack_width
+                work = [([sent_identity(one), width], {"sent": one, "width": width}, None) for one in sent]
+                return self._tasks("decide_stars", work)
             before = now
+            sent = self._star_ranges(small, more["width"])
             going = self._tasks(
-                "large_stars",
-                [([sent_identity(one), ranges], {"sent": one} | more, None) for one in received(small).values()],
+                "large_stars", [([sent_identity(one), *more.values()], {"sent": one} | more, None) for one in sent]
             )
         raise RuntimeError(f"{self.stage.label}: clusters are not found after {MOST_ROUNDS} rounds; please report this")
+
+    def _star_ranges(self, manifests: list[Manifest], width: int) -> list[list[Sent]]:
+        """What each key range of the neighbours received."""
+        return [*received(self._gathered(manifests, cluster_tasks.NEIGHBOURS, width)).values()]

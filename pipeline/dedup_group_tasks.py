@@ -64,11 +64,14 @@ def emit_grouped(
     ranges: int,
     batch_rows: int,
     model: str | None,
+    width: int,
 ) -> Manifest:
     """Send the keys of each document, with its address, its rank and what it is compared by, to the key ranges."""
     stage.set_up()
     learned = pa.concat_tables(read_batches(work, model)) if model else None
-    files = ExchangeFiles(work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows)
+    files = ExchangeFiles(
+        work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows, width
+    )
     for table, rows in read_pack(work, pack):
         emitted = stage.emit_grouped(Batch(table), wave, learned)
         addresses = (np.uint64(pack.number) << np.uint64(ADDRESS_ROW_BITS)) | rows.astype(np.uint64)
@@ -78,14 +81,14 @@ def emit_grouped(
     return files.close()
 
 
-def resolve_grouped(work: Storage, prefix: str, *, stage: GroupDeduplicator, sent: list[Sent]) -> Manifest:
+def resolve_grouped(work: Storage, prefix: str, *, stage: GroupDeduplicator, sent: list[Sent], width: int) -> Manifest:
     """Stream over the rows of a key range: of each key, equal checks become pairs with the first of them, and those of different
     checks are compared with one another.
 
     The state is at most `most_compared` rows of one key.
     """
     stage.set_up()
-    found = pair_files(work, prefix)
+    found = pair_files(work, prefix, width)
     held: pa.Table | None = None
     for table in merged(work, sent, EMITTED):
         for start in range(0, table.num_rows, ROWS_AT_ONCE):

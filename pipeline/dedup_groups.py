@@ -33,11 +33,13 @@ class GroupDeduplication(Deduplication):
 
     def _emit(self, wave: int) -> list[Manifest]:
         how: dict[str, Any] = {"wave": wave, "ranges": self.ranges, "batch_rows": self.batch_rows, "model": self.model}
+        how["width"] = self._emit_width
         work = [([*pack.identity(), how], {"stage": self.stage, "pack": pack} | how, pack) for pack in self.own]
         return self._tasks("emit_grouped", work)
 
     def _resolved(self, emitted: list[Manifest], wave: int) -> list[Manifest]:
-        work = [(sent_identity(sent), {"stage": self.stage, "sent": sent}, None) for sent in received(emitted).values()]
+        more = {"stage": self.stage, "width": self._pack_width}
+        work = [([sent_identity(sent), self._pack_width], {"sent": sent} | more, None) for sent in received(emitted).values()]
         return self._tasks("resolve_grouped", work)
 
 

@@ -24,6 +24,8 @@ from gristmill.stages.keeper import ranks
 
 EMITTED = ["key", "check", "rank", "address"]
 """Order of emitted rows: those that meet stand together, the likely keeper first."""
+PAIR = ["a", "b"]
+"""Order of pairs."""
 PAIRS = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("a_rank", pa.int64()), ("b_rank", pa.int64())])
 """Two documents by address and rank; `a` is the one that stays where a pair is a decision."""
 EDGES = PAIRS.append(pa.field("similarity", pa.float64()))
@@ -32,6 +34,8 @@ SKETCH = pa.large_list(pa.uint64())
 PIECE_ROWS = 1 << 20
 """Pairs that are looked at together."""
 PAIRS_AT_ONCE = 1024
+OFFER_BYTES = 64 << 20
+"""Sketches in a file of offered pairs, about: one document can be paired with some in each pack."""
 _ROW_MASK = np.uint64((1 << ADDRESS_ROW_BITS) - 1)
 _SHIFT = np.uint64(ADDRESS_ROW_BITS)
 
@@ -46,10 +50,14 @@ def row_of(addresses: np.ndarray) -> np.ndarray:
     return (addresses & _ROW_MASK).astype(np.int64)
 
 
-def emit(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, wave: int, ranges: int, batch_rows: int) -> Manifest:
+def emit(
+    work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, wave: int, ranges: int, batch_rows: int, width: int
+) -> Manifest:
     """Send the keys of each document in a wave, with its address and rank, to the key ranges."""
     stage.set_up()
-    files = ExchangeFiles(work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows)
+    files = ExchangeFiles(
+        work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows, width
+    )
     for table, rows in read_pack(work, pack):
         emitted = stage.emit(Batch(table), wave) if stage.waves > 1 else stage.emit(Batch(table))
         addresses = (np.uint64(pack.number) << _SHIFT) | rows.astype(np.uint64)
@@ -59,23 +67,23 @@ def emit(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, wave: i
     return files.close()
 
 
-def pair_files(work: Storage, prefix: str) -> ExchangeFiles:
+def pair_files(work: Storage, prefix: str, width: int = 1) -> ExchangeFiles:
     """Files of pairs, sent to the packs of `a`."""
-    return ExchangeFiles(work, f"{prefix}.pairs", ["a", "b"], lambda pairs: pack_of(pairs["a"].to_numpy()))
+    return ExchangeFiles(work, f"{prefix}.pairs", PAIR, lambda pairs: pack_of(pairs["a"].to_numpy()), width=width)
 
 
 def _pairs(a: np.ndarray, b: np.ndarray, a_rank: np.ndarray, b_rank: np.ndarray) -> pa.Table:
     return pa.table([a, b, a_rank, b_rank], schema=PAIRS)
 
 
-def resolve(work: Storage, prefix: str, *, sent: list[Sent], chain: bool, first_pack: int) -> Manifest:
+def resolve(work: Storage, prefix: str, *, sent: list[Sent], chain: bool, first_pack: int, width: int) -> Manifest:
     """Stream over the rows of a key range: rows of one key become pairs with the first of them (a star).
 
     The state is a few numbers however many rows share a key. With `chain` each row also meets the row before it, so
     that a group whose first member is unlike the others does not hide that those are alike. Pairs are written with
     the first row as `a`. Packs before `first_pack` are those of an index: their documents have been judged.
     """
-    found = pair_files(work, prefix)
+    found = pair_files(work, prefix, width)
     own = np.uint64(first_pack) << _SHIFT
     key = check = None
     first = previous = (np.uint64(0), 0)
@@ -109,7 +117,7 @@ def _unique_pairs(work: Storage, sent: list[Sent]) -> Iterator[pa.Table]:
     held: list[pa.Table] = []
     rows = 0
     last: tuple[int, int] | None = None
-    for table in merged(work, sent, ["a", "b"]):
+    for table in merged(work, sent, PAIR):
         a, b = table["a"].to_numpy(), table["b"].to_numpy()
         new = np.ones(len(a), dtype=bool)
         new[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
@@ -125,7 +133,7 @@ def _unique_pairs(work: Storage, sent: list[Sent]) -> Iterator[pa.Table]:
 
 
 def offer(
-    work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack | IndexPack, sent: list[Sent], decided: bool
+    work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack | IndexPack, sent: list[Sent], decided: bool, width: int
 ) -> Manifest:
     """Send what is needed of each `a` of this pack (its id and sketch) to the packs of the `b` that it is paired with.
 
@@ -138,11 +146,13 @@ def offer(
         sizes = np.ones(pack.span, dtype=np.int64)
         for pairs in _unique_pairs(work, sent):
             np.add.at(sizes, row_of(pairs["a"].to_numpy()), 1)
-    entries = []
-    for number, pairs in enumerate(_unique_pairs(work, sent)):
+    entries: list[dict[str, Any] | None] = []
+    for pairs in _unique_pairs(work, sent):
         if sizes is not None:
             pairs = pairs.append_column("size", pa.array(sizes[row_of(pairs["a"].to_numpy())]))
-        entries.append(_offered(work, f"{prefix}.offer{number}.arrow", stage, pack, pairs))
+        for piece in _offered(work, stage, pack, pairs):
+            name = f"{prefix}.offer{len(entries)}.arrow"
+            entries.append(write_exchange(work, name, piece, pack_of(piece["b"].to_numpy()), PAIR, PAIRS_AT_ONCE, width=width))
     manifest = sent_files(entries)
     if sizes is not None:
         size, clusters = np.unique(sizes[sizes > 1], return_counts=True)
@@ -150,25 +160,38 @@ def offer(
     return manifest
 
 
-def _offered(work: Storage, name: str, stage: Deduplicator, pack: Pack | IndexPack, pairs: pa.Table) -> dict[str, Any] | None:
-    targets = pack_of(pairs["b"].to_numpy())
-    pairs = pairs.append_column("target", pa.array(targets))
-    pairs = pairs.take(pa.array(sort_order(pairs, ["target", "a", "b"])))
-    a, targets = pairs["a"].to_numpy(), pairs["target"].to_numpy()
-    wanted, place = np.unique(row_of(a), return_inverse=True)
-    # each destination gets an id and a sketch once per `a`, on its first row there
-    opens = np.ones(len(a), dtype=bool)
-    opens[1:] = (a[1:] != a[:-1]) | (targets[1:] != targets[:-1])
-    ids = held_ids(work, pack, wanted).take(pa.array(place, mask=~opens))
+def _offered(work: Storage, stage: Deduplicator, pack: Pack | IndexPack, pairs: pa.Table) -> Iterator[pa.Table]:
+    """Pairs, by `a` and `b`, with what the packs of `b` need of `a`; in pieces of about `OFFER_BYTES`.
+
+    Each pack gets an id and a sketch once per `a` and piece, on its first row there.
+    """
+    rows, targets = row_of(pairs["a"].to_numpy()), pack_of(pairs["b"].to_numpy())
+    wanted, place = np.unique(rows, return_inverse=True)
+    ids = held_ids(work, pack, wanted)
     unknown = _unknown(pairs)
-    pairs = pairs.drop_columns(["target"]).append_column("a_id", ids)
-    compared = wanted if unknown.all() else np.unique(row_of(a[unknown]))
+    compared = wanted if unknown.all() else np.unique(rows[unknown])
     sketches = held_sketches(work, stage, pack, compared) if len(compared) else pa.nulls(0, SKETCH)
-    if sketches is not None:
-        at = np.minimum(np.searchsorted(compared, row_of(a)), max(0, len(compared) - 1))
-        sent = opens & (compared[at] == row_of(a)) if len(compared) else np.zeros(len(a), dtype=bool)
-        pairs = pairs.append_column("a_sketch", sketches.take(pa.array(at, mask=~sent)))
-    return write_exchange(work, name, pairs, targets, ["a", "b"])
+    at = np.minimum(np.searchsorted(compared, rows), max(0, len(compared) - 1))
+    has = compared[at] == rows if len(compared) else np.zeros(len(rows), dtype=bool)
+    costs = np.full(len(rows), 64, dtype=np.int64)
+    if sketches is not None and len(sketches):
+        costs += np.where(_opens(rows, targets) & has, 8 * np.diff(sketches.offsets.to_numpy())[at], 0)
+    bins = np.cumsum(costs) // OFFER_BYTES
+    cuts = np.flatnonzero(np.diff(bins)) + 1
+    for begin, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        piece, inside = pairs.slice(begin, end - begin), slice(begin, end)
+        opens = _opens(rows[inside], targets[inside])
+        piece = piece.append_column("a_id", ids.take(pa.array(place[inside], mask=~opens)))
+        if sketches is not None:
+            piece = piece.append_column("a_sketch", sketches.take(pa.array(at[inside], mask=~(opens & has[inside]))))
+        yield piece
+
+
+def _opens(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Which pairs, sorted by `a` and `b`, are the first of their `a` for their pack: so packs ascend within an `a`; bool."""
+    opens = np.ones(len(rows), dtype=bool)
+    opens[1:] = (rows[1:] != rows[:-1]) | (targets[1:] != targets[:-1])
+    return opens
 
 
 def _unknown(pairs: pa.Table) -> np.ndarray:
@@ -187,7 +210,7 @@ def measured(
     own = held_sketches(work, stage, pack, wanted) if len(wanted) else None
     held_id: pa.Array = pa.nulls(1, pa.string())
     held_sketch: pa.Array = pa.nulls(1, SKETCH)
-    for table in merged(work, sent, ["a", "b"]):
+    for table in merged(work, sent, PAIR):
         for start in range(0, table.num_rows, PAIRS_AT_ONCE):
             piece = table.slice(start, PAIRS_AT_ONCE).combine_chunks()
             # what an `a` sent stands on its first row only; the last one of the piece before is carried along

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gristmill.pipeline import dedup, dedup_tasks, exchange
+from gristmill.pipeline import dedup, dedup_tasks, exchange, gather
 from gristmill.pipeline.cluster import InProcess
 from gristmill.pipeline.cluster_tasks import stars
 from gristmill.pipeline.dedup import Deduplication
@@ -274,3 +274,38 @@ def test_neither_batches_nor_files_of_bounded_size_show_in_the_result(tmp_path, 
     assert whole[1] == ["d0"]
     offers = list((tmp_path / "cut" / "data").rglob("*.offer*.arrow"))
     assert max(int(file.name.split(".offer")[1].removesuffix(".arrow")) for file in offers) > 3
+
+
+@pytest.mark.parametrize(
+    ("stage", "cluster_bytes"),
+    [
+        (SameText(), 10**9),
+        (SharedWords(least=0.3), 10**9),
+        (SharedWords(least=0.3), 1),
+        (SharedWords(least=None), 10**9),
+        (DirectWords(keep="earliest"), 10**9),
+        (WordsInWaves(least=0.3), 10**9),
+    ],
+    ids=["one key", "components", "out of core", "unverified", "direct", "waves"],
+)
+def test_two_levels_of_exchange_do_not_show_in_the_result(tmp_path, stage, cluster_bytes, monkeypatch):
+    random = np.random.default_rng(8)
+    texts = [" ".join(random.choice(list("abcdefghijklmnop"), size=random.integers(1, 7))) for _ in range(70)]
+    texts += texts[:9]
+    whole = deduplicate(tmp_path / "one", stage, texts, 2, 1, cluster_bytes)
+    assert not list((tmp_path / "one" / "data").rglob("*.gathered.arrow"))
+    monkeypatch.setattr(gather, "MOST_SEGMENTS", 20)
+    monkeypatch.setattr(gather, "GROUP_FILES", 3)
+    monkeypatch.setattr(exchange, "FLUSH_ROWS", 7)
+    assert deduplicate(tmp_path / "two", stage, texts, 2, 1, cluster_bytes) == whole
+    assert list((tmp_path / "two" / "data").rglob("*.gathered.arrow"))
+    assert len(whole[0]) >= 9
+
+
+def test_offers_of_bounded_size_do_not_show_in_the_result(tmp_path, monkeypatch):
+    texts = ["a b c d e f g h", *(f"a b c d e f {last}" for last in "ghijklmn" * 5)]
+    whole = deduplicate(tmp_path / "whole", SharedWords(), texts, 5, 60)
+    monkeypatch.setattr(dedup_tasks, "OFFER_BYTES", 200)
+    assert deduplicate(tmp_path / "cut", SharedWords(), texts, 5, 60) == whole
+    offers = [file.name for file in (tmp_path / "cut" / "data").rglob("*.offer*.arrow")]
+    assert len(offers) > 2 * len([*(tmp_path / "whole" / "data").rglob("*.offer*.arrow")])
