@@ -26,12 +26,12 @@ from gristmill.pipeline.recipe import HTML_FORMATS, Recipe, resolved
 from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.state import RunState
 from gristmill.pipeline.steps import Manifest, Task, step_key
-from gristmill.pipeline.surveys import CorpusJudgement
+from gristmill.pipeline.surveys import CorpusJudgement, publish_findings
 from gristmill.pipeline.tokens import Tokenization
 from gristmill.pipeline.window_cuts import WindowCuts
 from gristmill.stages.corpus_editor import CorpusEditor
 from gristmill.stages.corpus_filter import CorpusFilter
-from gristmill.stages.corpus_stage import CorpusStage
+from gristmill.stages.corpus_stage import sees_corpus
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
@@ -76,7 +76,7 @@ def segments(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
 def steps_of(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
     """Cut stages into steps: each corpus stage alone, per-document stages fused."""
     found: list[tuple[Stage, ...]] = []
-    for is_corpus_stage, run in groupby(stages, key=lambda stage: isinstance(stage, CorpusStage)):
+    for is_corpus_stage, run in groupby(stages, key=lambda stage: sees_corpus(stage)):
         run_of_one_kind = list(run)
         found += [(stage,) for stage in run_of_one_kind] if is_corpus_stage else segments(run_of_one_kind)
     return found
@@ -85,7 +85,7 @@ def steps_of(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
 def source_steps(stages: Sequence[Stage]) -> list[tuple[Stage, ...]]:
     """The steps of a source; the first, which is done while its input is read, holds no corpus stage and may be empty."""
     steps = steps_of(stages)
-    return [(), *steps] if not steps or isinstance(steps[0][0], CorpusStage) else steps
+    return [(), *steps] if not steps or sees_corpus(steps[0][0]) else steps
 
 
 def recipe_hash(recipe: Recipe) -> str:
@@ -116,6 +116,8 @@ class Driver:
         """Lists of documents of earlier runs that clusters of this run would have removed."""
         self.extensions: list[Extension] = []
         """What this run adds to indexes, once it is published."""
+        self.findings: dict[str, list[str]] = {}
+        """By name in the run folder the files with what stages learned of the corpus."""
         self._read_files: list[list[str]] = []
         self._code: dict[Any, dict[str, Any]] = {}
 
@@ -148,6 +150,7 @@ class Driver:
         publication.write()
         publication.add(manifests)
         publication.add(self.bridged)
+        publication.add(publish_findings(self.runner, self.findings))
         return publication
 
     def _settings(self, source: str, chain: tuple[Stage, ...], limit: int | None = None) -> passes.PassSettings:
@@ -250,12 +253,15 @@ class Driver:
     def _step(self, sources: list[str], chain: tuple[Stage, ...]) -> None:
         """Take the documents of some sources through a corpus stage, or through per-document stages."""
         stage = chain[0]
-        if not isinstance(stage, CorpusStage):
+        if not sees_corpus(stage):
             self._pass(sources, chain)
             return
         concerned = [part for part in self.state.parts if part.source in sources]
         if isinstance(stage, CorpusFilter):
-            judged = CorpusJudgement(self.runner, stage, concerned).run(lambda source: self._settings(source, chain))
+            judgement = CorpusJudgement(self.runner, stage, concerned)
+            judged = judgement.run(lambda source: self._settings(source, chain))
+            if stage.findings_file and judgement.findings:
+                self.findings.setdefault(stage.findings_file, []).append(judgement.findings)
             written = [self.state.take_pass(key, part.source, done) for part, (key, done) in zip(concerned, judged, strict=True)]
             for name in sources:
                 self.state.versions[name] += 1

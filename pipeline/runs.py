@@ -43,7 +43,7 @@ from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.setup_check import set_up_stages, try_stages
 from gristmill.pipeline.steps import StepStore
 from gristmill.pipeline.storage import Storage
-from gristmill.stages.corpus_stage import CorpusStage
+from gristmill.stages.corpus_stage import sees_corpus
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
@@ -300,7 +300,7 @@ def run_stage(
         UserError: something about the settings, the input or the folder is wrong.
     """
     settings = settings_to_read(input, read)
-    across: list[Stage] = [stage] if isinstance(stage, CorpusStage) else []
+    across: list[Stage] = [stage] if sees_corpus(stage) else []
     try:
         source = Source(read=SourceRead(**settings), stages=[] if across else [stage])
         off = Guardrails(enabled=False)
@@ -418,7 +418,7 @@ def _stage_facts(recipe: Recipe) -> list[dict[str, Any]]:
     pairs.append((list(recipe.sources), recipe.stages))
     for names, stages in pairs:
         for stage in stages:
-            fact = {"label": stage.label, "kind": stage.kind, "corpus": isinstance(stage, CorpusStage), "rules": _rules(stage)}
+            fact = {"label": stage.label, "kind": stage.kind, "corpus": sees_corpus(stage), "rules": _rules(stage)}
             same = next((one for one in facts if {name: one[name] for name in fact} == fact), None)
             if same is None:
                 facts.append(fact | {"sources": names})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.published import PublishedRun
 from gristmill.pipeline.recipe import Recipe, recipe_from_resolved
-from gristmill.stages.corpus_stage import CorpusStage
+from gristmill.stages.corpus_stage import sees_corpus
 from gristmill.stages.filter import LANGUAGE_NUMBER, Filter, Rule
 from gristmill.stages.stage import Stage
 
@@ -199,7 +199,7 @@ def chains_of(recipe: Recipe, source: str) -> list[tuple[Stage, ...]]:
 
 def is_corpus_stage(stage: Stage) -> bool:
     """Whether a stage must see all documents to judge one."""
-    return isinstance(stage, CorpusStage)
+    return sees_corpus(stage)
 
 
 def fates(judged: Sequence[Judged], documents: int) -> np.ndarray:

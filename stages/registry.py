@@ -26,10 +26,14 @@ STAGES: dict[str, str] = {
     "lines": "gristmill.stages.lines:Lines",
     "paragraphs": "gristmill.stages.paragraphs:Paragraphs",
     "sentence_spans": "gristmill.stages.sentence_spans_dedup:SentenceSpans",
+    "decontaminate": "gristmill.stages.decontaminate:Decontaminate",
+    "quality_classifier": "gristmill.stages.quality_classifier:QualityClassifier",
+    "domains": "gristmill.stages.domains:Domains",
     "url_dedup": "gristmill.stages.url_dedup:UrlDedup",
     "exact": "gristmill.stages.exact:Exact",
     "minhash": "gristmill.stages.minhash:MinHash",
     "simhash": "gristmill.stages.simhash:SimHash",
+    "semantic": "gristmill.stages.semantic:Semantic",
     "substring": "gristmill.stages.substring:Substring",
 }
 """Name in recipes -> `module:Class`."""

@@ -1,0 +1,50 @@
+"""What a fastText model says of texts, as the probability of one label or as the likeliest label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gristmill.stages.language_model import Predictions, labels_of, predict
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def _predicted(model: str, texts: pa.ChunkedArray, k: int, max_characters: int | None) -> Predictions:
+    column = texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
+    return predict(model, column if max_characters is None else pc.utf8_slice_codeunits(column, 0, max_characters), k)
+
+
+def label_scores(model: str, texts: pa.ChunkedArray, label: str, max_characters: int | None = None) -> NDArray[np.float64]:
+    """Probability of a label for each text, rounded to 6 decimals; NaN for blank texts.
+
+    Args:
+        model: path of a fastText file.
+        texts: string or large_string without nulls.
+        label: without `__label__`.
+        max_characters: of each text; all when None.
+
+    Raises:
+        StageUnavailable: the model is missing, or no fastText file.
+    """
+    found = _predicted(model, texts, len(labels_of(model)), max_characters)
+    scores = np.full(len(texts), np.nan)
+    names = found.labels.dictionary.to_pylist()
+    # a text of which the model gives the label no probability at all is not named
+    scores[found.known] = 0.0
+    if label in names:
+        at = np.flatnonzero(found.labels.indices.to_numpy() == names.index(label))
+        scores[np.searchsorted(found.offsets, at, side="right") - 1] = found.scores[at]
+    return scores
+
+
+def likeliest(
+    model: str, texts: pa.ChunkedArray, max_characters: int | None = None
+) -> tuple[list[str | None], NDArray[np.float64]]:
+    """The likeliest label of each text and its probability, rounded to 6 decimals; None and NaN for blank texts."""
+    found = _predicted(model, texts, 1, max_characters)
+    return found.first_labels(), np.where(found.known, found.nth_scores(0), np.nan)
