@@ -49,7 +49,7 @@ class Outcome:
 def run_chain(documents: pa.Table, stages: tuple[Stage, ...], given: dict[str, np.ndarray] | None = None) -> Outcome:
     """Take a batch of one source through per-document stages (filters and editors) in their order.
 
-    `given` holds signals that an earlier step has measured, for a chain of one filter.
+    `given` holds signals that an earlier step has measured, for a chain of one stage.
 
     All filters between two editors measure all documents that came out of the first of them, also those that one of
     them removes: so a changed threshold can be judged later from the stored signals.
@@ -62,7 +62,7 @@ def run_chain(documents: pa.Table, stages: tuple[Stage, ...], given: dict[str, n
             for stage in run:
                 if not isinstance(stage, Editor):
                     raise TypeError(f"{stage.label} is neither a filter nor an editor")
-                _run_editor(outcome, stage)
+                _run_editor(outcome, stage, given)
     return outcome
 
 
@@ -119,8 +119,9 @@ def _filter_removals(batch: Batch, stage: Filter, verdict: Verdict, rows: np.nda
     )
 
 
-def _run_editor(outcome: Outcome, stage: Editor) -> None:
+def _run_editor(outcome: Outcome, stage: Editor, given: dict[str, np.ndarray] | None) -> None:
     batch = Batch(outcome.documents)
+    batch.given = given or {}
     take_edit(outcome, stage, batch, stage.edit(batch))
 
 

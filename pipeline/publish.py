@@ -24,6 +24,8 @@ TEXT_FILE_ROWS = 20_000
 INDEX_RANGE_ROWS = 2_000_000
 FOLDERS = ("documents", "removed", "signals", "edits", "index", "against", "shards", "held_out")
 """Folders of a run that hold published files and nothing else."""
+FINDINGS = ("contamination.json",)
+"""Published files beside them that only some runs have: what corpus filters learned of the corpus (`findings_file`)."""
 
 
 @dataclass

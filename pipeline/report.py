@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gristmill.pipeline import display
 from gristmill.pipeline.cluster_sizes import report_clusters
+from gristmill.pipeline.contamination import contamination_of
 from gristmill.pipeline.funnel import by_rule, by_source, by_stage
 from gristmill.pipeline.funnel_svg import funnel_svg
 from gristmill.pipeline.published import PublishedRun
@@ -68,6 +69,7 @@ def report_html(published: PublishedRun) -> str:
         every_rule=bool(counts),
         clusters=report_clusters(published.funnel.get("clusters") or {}),
         damaged=_damaged(published),
+        contamination=contamination_of(published),
         facts=_facts(published),
         inputs=_inputs(published),
         settings=_yaml(published.facts.get("recipe", {})),

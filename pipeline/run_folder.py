@@ -12,7 +12,7 @@ from typing import Any
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.lock import NAME as LOCK
 from gristmill.pipeline.lock import RunLock
-from gristmill.pipeline.publish import FOLDERS
+from gristmill.pipeline.publish import FINDINGS, FOLDERS
 from gristmill.pipeline.recipe import Recipe
 from gristmill.pipeline.storage import Storage, place
 
@@ -205,6 +205,9 @@ def _write_outcome(folder: Storage, work: Storage, final: dict[str, dict[str, An
 
 def _take_away(folder: Storage, keep: set[str]) -> None:
     """Remove what an earlier run published under names that this one does not use."""
+    for name in FINDINGS:
+        if name not in keep and folder.exists(name):
+            folder.delete(name)
     for known in FOLDERS:
         for name in folder.find(known):
             if name not in keep:

@@ -66,11 +66,11 @@ def try_stages(stages: Sequence[Stage]) -> None:
             ) from error
 
 
-def _try(stage: Stage, batch: Batch) -> None:
-    if isinstance(stage, CorpusFilter):
+def _try(stage: Stage, batch: Batch, settled: bool = False) -> None:
+    if isinstance(stage, CorpusFilter) and not settled:
         totals = stage.survey(batch)
         batch.given = totals.signals
-        stage.settled(totals.totals).judge(batch)
+        _try(stage.settled(totals.totals), batch, settled=True)
     elif isinstance(stage, Filter):
         stage.judge(batch)
         stage.annotate(batch)

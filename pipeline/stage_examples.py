@@ -19,10 +19,12 @@ EXAMPLES: dict[str, str] = {
     "redpajama_v2": "out/texts out/signals --signals all",
     "line_corrections": "out/texts out/corrected",
     "madlad": "out/texts out/madlad --min-sentences 5",
+    "decontaminate": "out/texts out/clean --benchmarks gsm8k.jsonl mmlu.jsonl",
     "url_dedup": "out/texts out/pages",
     "exact": "out/texts out/unique",
     "minhash": "out/texts out/different --bands 14 --rows 8",
     "simhash": "out/texts out/different --distance 4",
+    "semantic": "embedded.parquet out/different --embedding meta.embedding",
 }
 """Stage -> what follows `gristmill stage NAME`."""
 

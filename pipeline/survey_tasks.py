@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,17 @@ from gristmill.pipeline.chain import run_chain
 from gristmill.pipeline.counts import Counts
 from gristmill.pipeline.parts import Part, read_part
 from gristmill.pipeline.passes import PassSettings, Writers, take_outcome
-from gristmill.pipeline.steps import Manifest
+from gristmill.pipeline.steps import Manifest, file_entry
 from gristmill.pipeline.storage import Storage
 from gristmill.pipeline.tables import StreamWriter, read_batches
 from gristmill.stages.corpus_filter import CorpusFilter
 from gristmill.stages.documents import Batch
+from gristmill.stages.editor import Editor
 from gristmill.stages.filter import Filter
 
 TOTALS = pa.schema([("name", pa.string()), ("counts", pa.large_list(pa.int64()))])
 Totals = dict[str, np.ndarray]
+_ROW = "row of the batch"
 
 
 def add_totals(held: Totals, more: Totals) -> Totals:
@@ -82,11 +85,11 @@ def sum_totals(work: Storage, prefix: str, *, files: list[str]) -> Manifest:
     return {"files": [entry], "totals": entry}
 
 
-_SETTLED: dict[tuple[str, str, str], Filter] = {}
+_SETTLED: dict[tuple[str, str, str], Filter | Editor] = {}
 
 
-def settled_filter(work: Storage, stage: CorpusFilter, totals: str) -> Filter:
-    """The filter as the corpus settled it, made once per process: the sums may be large."""
+def settled_stage(work: Storage, stage: CorpusFilter, totals: str) -> Filter | Editor:
+    """The filter, or the editor, as the corpus settled it, made once per process: the sums may be large."""
     key = (work.url, totals, stage.model_dump_json())
     if key not in _SETTLED:
         _SETTLED.clear()
@@ -99,14 +102,45 @@ def settled_filter(work: Storage, stage: CorpusFilter, totals: str) -> Filter:
 def judge_part(
     work: Storage, prefix: str, *, stage: CorpusFilter, part: Part, totals: str, signals: str | None, settings: PassSettings
 ) -> Manifest:
-    """Take the documents of a part through the filter as the corpus settled it."""
-    settled = settled_filter(work, stage, totals)
+    """Take the documents of a part through the stage as the corpus settled it; `left` has the totals of those that go on, where
+    the stage counts them again."""
+    settled = settled_stage(work, stage, totals)
     writers = Writers(work, prefix, settings)
     counts: dict[str, Counts] = {}
     # the survey wrote one batch for each that it read, so both are read side by side
     given = read_batches(work, signals) if signals else None
+    left: Totals = {}
     for table, _ in read_part(work, part):
         measured = next(given) if given else None
         held = {name: measured[name].to_numpy() for name in measured.column_names} if measured else {}
-        take_outcome(counts, writers, run_chain(table, (settled,), held), settings)
-    return writers.finish() | {"counts": counts}
+        outcome = run_chain(table.append_column(_ROW, pa.array(np.arange(table.num_rows))), (settled,), held)
+        rows = outcome.documents[_ROW].to_numpy()
+        outcome.documents = outcome.documents.drop_columns([_ROW])
+        take_outcome(counts, writers, outcome, settings)
+        if stage.findings_file:
+            batch = Batch(outcome.documents)
+            batch.given = {name: values[rows] for name, values in held.items()}
+            left = add_totals(left, stage.survey(batch).totals)
+    manifest = writers.finish() | {"counts": counts}
+    if stage.findings_file:
+        manifest["left"] = _write_totals(work, f"{prefix}.left.arrow", left)
+        manifest["files"].append(manifest["left"])
+    return manifest
+
+
+def find_out(work: Storage, prefix: str, *, stage: CorpusFilter, totals: str | None, left: str | None) -> Manifest:
+    """What the stage learned of the corpus, as a file of JSON: `findings`."""
+    found = stage.findings(read_totals(work, totals) if totals else {}, read_totals(work, left) if left else {})
+    name = f"{prefix}.findings.json"
+    work.put(name, json.dumps(found, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace"))
+    entry = file_entry(work, name)
+    return {"files": [entry], "findings": entry}
+
+
+def gather_findings(work: Storage, prefix: str, *, name: str, files: list[str]) -> Manifest:
+    """The findings of a run's stages as one published file: `{"stages": [...]}`, in the order in which documents met them."""
+    held = prefix + ".json"
+    text = json.dumps({"stages": [work.get_json(file) for file in files]}, ensure_ascii=False, indent=1)
+    work.put(held, text.encode("utf-8", "backslashreplace"))
+    entry = file_entry(work, held)
+    return {"files": [entry], "published": [entry | {"name": name}]}

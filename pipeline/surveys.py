@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gristmill.pipeline import survey_tasks
@@ -31,6 +31,8 @@ class CorpusJudgement:
         }
         self.totals: str | None = None
         """File with the sums, once `run` has made them."""
+        self.findings: str | None = None
+        """File with what the stage learned of the corpus, once `run` has made it; only of stages with a `findings_file`."""
 
     def run(self, settings: Callable[[str], PassSettings]) -> list[tuple[str, Manifest]]:
         """Survey and judge; `settings` gives those of a pass over a source.
@@ -42,15 +44,7 @@ class CorpusJudgement:
             survey_tasks.survey_part,
             [(part.identity(), {"stage": self.stage, "part": part}, part) for part in self.parts],
         )
-        files = [manifest["totals"]["file"] for _, manifest in surveyed]
-        summed = False
-        while files and not (summed and len(files) == 1):
-            groups = [files[start : start + SUM_FAN_IN] for start in range(0, len(files), SUM_FAN_IN)]
-            done = self._tasks(survey_tasks.sum_totals, [(group, {"files": group}, None) for group in groups])
-            files, summed = [manifest["totals"]["file"] for _, manifest in done], True
-        if not files:
-            return []
-        self.totals = files[0]
+        self.totals = self._summed([manifest["totals"]["file"] for _, manifest in surveyed])
         work = []
         for part, (_, manifest) in zip(self.parts, surveyed, strict=True):
             signals = manifest["signals"]["file"] if manifest["signals"] else None
@@ -59,7 +53,22 @@ class CorpusJudgement:
             how = [text.mode, text.per_rule, text.seed, own.chunk_bytes, own.first_version]
             arguments = {"stage": self.stage, "part": part, "totals": self.totals, "signals": signals, "settings": own}
             work.append(([part.identity(), self.totals, signals, how], arguments, part))
-        return self._tasks(survey_tasks.judge_part, work)
+        judged = self._tasks(survey_tasks.judge_part, work)
+        if self.stage.findings_file:
+            left = self._summed([manifest["left"]["file"] for _, manifest in judged])
+            arguments = {"stage": self.stage, "totals": self.totals, "left": left}
+            ((_, found),) = self._tasks(survey_tasks.find_out, [([self.totals, left], arguments, None)])
+            self.findings = found["findings"]["file"]
+        return judged
+
+    def _summed(self, files: list[str]) -> str | None:
+        """The file with the sums of surveys; None where there are none."""
+        summed = False
+        while files and not (summed and len(files) == 1):
+            groups = [files[start : start + SUM_FAN_IN] for start in range(0, len(files), SUM_FAN_IN)]
+            done = self._tasks(survey_tasks.sum_totals, [(group, {"files": group}, None) for group in groups])
+            files, summed = [manifest["totals"]["file"] for _, manifest in done], True
+        return files[0] if files else None
 
     def _tasks(
         self, function: Callable[..., Manifest], work: Iterable[tuple[Any, dict[str, Any], Part | None]]
@@ -76,3 +85,18 @@ class CorpusJudgement:
             for decides, arguments, part in work
         ]
         return [(task.key, manifest) for task, manifest in zip(made, self.runner.run(step, made), strict=True)]
+
+
+def publish_findings(runner: Runner, findings: Mapping[str, Sequence[str]]) -> list[Manifest]:
+    """Write what stages learned of the corpus as files of the run folder; by name the files with the findings of each stage."""
+    base = {"code": code_hash("gristmill.pipeline.survey_tasks"), "platform": platform_identity()}
+    tasks = [
+        Task(
+            step_key("gather_findings", name=name, files=list(files), **base),
+            survey_tasks.gather_findings,
+            {"name": name, "files": list(files)},
+            name,
+        )
+        for name, files in sorted(findings.items())
+    ]
+    return runner.run("publish findings", tasks)

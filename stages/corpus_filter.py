@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gristmill.stages.corpus_stage import CorpusStage
 from gristmill.stages.filter import Filter
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gristmill.stages.documents import Batch
+    from gristmill.stages.editor import Editor
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,29 @@ class Survey:
 class CorpusFilter(Filter, CorpusStage):
     """A filter that looks at all documents before it judges one: first a survey of each batch, then `settled` by their sum."""
 
+    findings_file: ClassVar[str | None] = None
+    """File of the run folder (.json) that tells the `findings` of the run's stages. For these what goes on from the stage is
+    surveyed too; `batch.given` then holds the signals of the first survey."""
+
     @abstractmethod
     def survey(self, batch: Batch) -> Survey:
         """Count what the verdicts hang on."""
 
     @abstractmethod
-    def settled(self, totals: Mapping[str, np.ndarray]) -> Filter:
-        """The filter that judges documents of a corpus with these totals; its label is this one's.
+    def settled(self, totals: Mapping[str, np.ndarray]) -> Filter | Editor:
+        """The filter that judges documents of a corpus with these totals, or the editor that cuts from them; the label stays.
 
-        Its `measure` may take from `batch.given` what `survey` gave as signals.
+        Its `measure` or `edit` may take from `batch.given` what `survey` gave as signals.
 
         Args:
             totals: the sums of what `survey` gave; empty for an empty corpus.
         """
+
+    def findings(self, totals: Mapping[str, np.ndarray], left: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+        """What the stage learned of the corpus beside its verdicts, as JSON; only where there is a `findings_file`.
+
+        Args:
+            totals: the sums of what `survey` gave.
+            left: likewise, of the documents that went on from the stage, as they went on.
+        """
+        return None

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gristmill.stages.corpus_stage import CorpusStage
 from gristmill.stages.documents import Batch
 from gristmill.stages.editor import Editor
 from gristmill.stages.features import TextFeatures
@@ -58,7 +59,9 @@ ODD = {
 
 def test_every_filter_and_editor_of_texts_is_checked():
     checked = {name.split()[0] for name in fuzz.stages()}
-    expected = {name for name in STAGES if issubclass(stage_class(name), Filter | Editor)}
+    kinds = {name: stage_class(name) for name in STAGES}
+    # corpus stages judge no text by itself; their tests hold them to any text
+    expected = {name for name, cls in kinds.items() if issubclass(cls, Filter | Editor) and not issubclass(cls, CorpusStage)}
     assert checked == expected - {"extract", "language"}
 
 

@@ -1,0 +1,116 @@
+"""Benchmarks seen from a corpus: which items are found in it, how much of each, in which sources, and which are clean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gristmill.stages.contamination_index import QUESTION
+from gristmill.stages.contamination_scores import CorpusCounts, Scorer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gristmill.stages.decontaminate import Decontaminate
+
+    Floats = NDArray[np.float64]
+
+DECIMALS = 6
+
+
+def findings_of(stage: Decontaminate, totals: Mapping[str, np.ndarray], left: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What `contamination.json` says of a stage.
+
+    Args:
+        stage: with its settings.
+        totals: counts of the corpus as it came to the stage.
+        left: of the documents that went on from it, as they went on.
+
+    Returns:
+        `benchmarks`: for each how many items it has, how many were long enough to be looked for, found in the corpus as it
+        came, in each source, and found in what is left; `items`: those of which the corpus holds anything, with the share of
+        the question or answer that the corpus as a whole holds, what is left, and each source by itself; `clean`: by benchmark
+        the ids of items that were looked for and are not found in what is left; `not_looked_for`: ids of those too short.
+    """
+    scorer = stage.scorer(totals)
+    before, after = CorpusCounts.of(totals), CorpusCounts.of(left)
+    runs = len(scorer.index.keys)
+    share = item_shares(scorer, before.every(runs))
+    remaining = item_shares(scorer, after.every(runs))
+    by_source = {source: item_shares(scorer, held) for source, held in sorted(before.holding.items())}
+    looked_for = searched(scorer)
+    found, stays = stage.is_found(share), stage.is_found(remaining)
+    items = scorer.index.items
+    rows_of: dict[str, list[int]] = {}
+    for number, item in enumerate(items):
+        rows_of.setdefault(item.benchmark, []).append(number)
+    benchmarks, clean, short = [], {}, {}
+    for name, numbers in rows_of.items():
+        rows = np.array(numbers)
+        benchmarks.append(
+            {
+                "benchmark": name,
+                "items": len(rows),
+                "looked_for": int(looked_for[rows].sum()),
+                "found": int(found[rows].sum()),
+                "found_in": {source: int(stage.is_found(shares[rows]).sum()) for source, shares in by_source.items()},
+                "touched": int((share[rows] > 0).sum()),
+                "left": int(stays[rows].sum()),
+                "clean": int((looked_for[rows] & ~stays[rows]).sum()),
+            }
+        )
+        clean[name] = [items[row].id for row in numbers if looked_for[row] and not stays[row]]
+        short[name] = [items[row].id for row in numbers if not looked_for[row]]
+    touched = [
+        {
+            "benchmark": items[row].benchmark,
+            "id": items[row].id,
+            "share": _rounded(share[row]),
+            "left": _rounded(remaining[row]),
+            "found": bool(found[row]),
+            "sources": {source: _rounded(shares[row]) for source, shares in by_source.items() if shares[row] > 0},
+        }
+        for row in np.flatnonzero(share > 0).tolist()
+    ]
+    way = stage.way
+    return {
+        "stage": stage.label,
+        "method": stage.way_name,
+        "action": stage.action,
+        "share": way.share,
+        "documents": before.documents,
+        "documents_left": after.documents,
+        "benchmarks": benchmarks,
+        "items": touched,
+        "clean": clean,
+        "not_looked_for": {name: ids for name, ids in short.items() if ids},
+    }
+
+
+def item_shares(scorer: Scorer, holding: NDArray[np.int64]) -> Floats:
+    """The share of each item that documents hold together, the greater of its question's and its answer's; shape (n_items,).
+
+    Args:
+        scorer: whose weights are those of the whole corpus.
+        holding: how many of the documents hold each run; may be shorter than there are runs.
+    """
+    index = scorer.index
+    held = np.flatnonzero(holding)
+    shares = scorer.shares(np.zeros(len(held), dtype=np.int64), held.astype(np.int64))
+    found = np.zeros(len(index.items), dtype=np.float64)
+    np.maximum.at(found, index.text_item[shares.texts], shares.shares)
+    return found
+
+
+def searched(scorer: Scorer) -> NDArray[np.bool_]:
+    """Which items have a question that is looked for; shape (n_items,)."""
+    index = scorer.index
+    found = np.zeros(len(index.items), dtype=bool)
+    found[index.text_item[(index.text_runs > 0) & (index.text_part == QUESTION)]] = True
+    return found
+
+
+def _rounded(share: float) -> float:
+    return round(float(share), DECIMALS)

@@ -1,0 +1,284 @@
+"""Decontamination: documents that hold items of benchmarks are removed, cut or reported, and the items are told clean or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, PrivateAttr, model_validator
+
+from gristmill.stages.corpus_filter import CorpusFilter, Survey
+from gristmill.stages.filter import Filter, Rule
+from gristmill.stages.stage import StageUnavailable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gristmill.stages.contamination_index import Index
+    from gristmill.stages.contamination_scores import Scorer
+    from gristmill.stages.documents import Batch
+    from gristmill.stages.editor import Editor
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Way(NamedTuple):
+    """A method as it was published."""
+
+    tokens: str
+    """Kind of tokens, of `contamination_tokens`."""
+    length: int
+    """Tokens of a run."""
+    shortest: int
+    """Fewest tokens of an item that is looked for."""
+    measure: Literal["rarity", "tokens", "runs", "rare_runs"]
+    share: float | None
+    """Least share of an item's text that makes it found; None: any run of it."""
+    common: int | None = None
+    """Runs that more documents hold do not count."""
+    samples: int = 0
+    window: int = 0
+    min_piece: int = 0
+    max_pieces: int | None = None
+
+
+WAYS: dict[str, Way] = {
+    "weighted": Way("words", 13, 8, "rarity", 0.5),
+    # GPT-3, Brown et al. 2020, arXiv:2005.14165, app. C
+    "gpt3": Way("plain_words", 13, 13, "rare_runs", None, common=10, window=200, min_piece=200, max_pieces=10),
+    # PaLM, Chowdhery et al. 2022, arXiv:2204.02311 (secondhand, through texts that cite it)
+    "palm": Way("words", 8, 8, "runs", 0.7),
+    # Llama 3, arXiv:2407.21783, sect. 5.1.4 (from memory): the share is chosen for each benchmark; 0.5 is Tulu 3's (from memory)
+    "llama3": Way("words", 8, 8, "tokens", 0.5),
+    # GPT-4, arXiv:2303.08774, app. C
+    "substring": Way("characters", 50, 1, "runs", None, samples=3),
+}
+
+
+class Decontaminate(CorpusFilter):
+    """Find items of benchmarks in the corpus: remove the documents that hold them, cut them out, or only report.
+
+    The run folder tells in contamination.json which items are found, in which sources, and which are clean.
+    """
+
+    kind: ClassVar[str] = "decontaminate"
+    findings_file: ClassVar[str | None] = "contamination.json"
+
+    benchmarks: tuple[str, ...] = ()
+    """Files of benchmark items (.jsonl, .jsonl.gz, .parquet), or folders of them. Which fields are question, answer and id is in
+    configs/benchmarks by the name of the benchmark, which is an item's field `benchmark` or the file's name."""
+
+    method: Literal["weighted", "ngram", "substring"] = "weighted"
+    """`weighted`: 13 words in a row, each weighted by rarity in the corpus, so that common phrases do not count; `ngram`: as
+    published, see `flavour`; `substring`: 50 characters in a row, drawn at random (GPT-4)."""
+
+    flavour: Literal["gpt3", "palm", "llama3"] | None = None
+    """Of `ngram`: `gpt3` (the default; 13 words, any that at most 10 documents hold), `palm` (70% of an item's 8-grams) or
+    `llama3` (half of an item's words stand in its 8-grams that are found)."""
+
+    action: Literal["remove", "cut", "report"] = "remove"
+    """`remove` the documents in which an item is found, `cut` what is found out of them, or only `report` it."""
+
+    share: Share | None = None
+    """Least share of an item's question or answer that makes it found; default: that of the method (weighted 0.5, palm 0.7,
+    llama3 0.5). gpt3 and substring have none: one match is enough."""
+
+    words: PositiveInt | None = None
+    """Words in a row that are compared; default: that of the method (13, or 8 for palm and llama3)."""
+
+    shortest: PositiveInt | None = None
+    """Fewest words (substring: characters) of a question that is looked for; one with less than an n-gram is looked for as a
+    whole. Default: that of the method (weighted 8, gpt3 13, palm and llama3 8, substring 1)."""
+
+    common: PositiveInt | None = None
+    """gpt3: an n-gram that more documents hold is a common phrase and does not count; default 10."""
+
+    answers: bool = True
+    """Look for answers too, if they are as long as an n-gram."""
+
+    window: NonNegativeInt | None = None
+    """Characters that `cut` takes on either side of what is found; default 0, gpt3 200."""
+
+    min_piece: NonNegativeInt | None = None
+    """Fewest characters of a piece between cuts that stays; default 0, gpt3 200."""
+
+    max_pieces: PositiveInt | None = None
+    """A document that `cut` splits into more pieces is removed; default: no limit, gpt3 10."""
+
+    question: str | None = None
+    """Field of the question, for benchmarks that have other fields than configs/benchmarks says."""
+
+    answer: str | None = None
+    """Field of the answer, likewise."""
+
+    _scorer: Any = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.flavour and self.method != "ngram":
+            raise ValueError(f"flavour: {self.flavour} with method: {self.method}; flavours are of method: ngram")
+        way = self._published
+        if self.share is not None and way.share is None:
+            raise ValueError(
+                f"share: {self.share} with {self.way_name}, where one match is enough; take weighted, palm or llama3"
+            )
+        if self.common is not None and way.measure != "rare_runs":
+            raise ValueError(f"common: {self.common} with {self.way_name}; it is one of method: ngram with flavour: gpt3")
+        if self.words is not None and way.tokens == "characters":
+            raise ValueError(f"words: {self.words} with method: substring, which compares {way.length} characters")
+        for name in ("window", "min_piece", "max_pieces"):
+            if getattr(self, name) is not None and self.action != "cut":
+                raise ValueError(f"{name}: {getattr(self, name)} with action: {self.action}; it is one of action: cut")
+        if self.shortest is not None and self.shortest > self.way.length:
+            raise ValueError(
+                f"shortest: {self.shortest} is more than an n-gram of {self.way.length}; give at most {self.way.length}"
+            )
+        return self
+
+    @property
+    def way_name(self) -> str:
+        """The method, or the flavour of `ngram`."""
+        return (self.flavour or "gpt3") if self.method == "ngram" else self.method
+
+    @property
+    def _published(self) -> Way:
+        return WAYS[self.way_name]
+
+    @property
+    def way(self) -> Way:
+        """The method with the settings that were given."""
+        way = self._published
+        length = self.words or way.length
+        given: dict[str, Any] = {
+            "share": self.share,
+            "length": length,
+            "shortest": self.shortest or min(way.shortest, length),
+            "common": self.common,
+            "window": self.window,
+            "min_piece": self.min_piece,
+            "max_pieces": self.max_pieces,
+        }
+        if self.words and self.way_name == "gpt3" and self.shortest is None:
+            given["shortest"] = length
+        return way._replace(**{name: value for name, value in given.items() if value is not None})
+
+    def rules(self) -> Iterator[Rule]:
+        """One rule; none where contamination is only reported."""
+        if self.action == "remove":
+            yield self._rule
+
+    @property
+    def _rule(self) -> Rule:
+        if self.way.share is None:
+            return Rule("contaminated", "contamination", at_most=0)
+        return Rule("contaminated", "contamination", below=self.way.share)
+
+    def index(self) -> Index:
+        """The benchmarks' items, ready to be looked for.
+
+        Raises:
+            StageUnavailable: a file cannot be read, or lacks the fields.
+        """
+        from gristmill.stages.contamination_index import Looks, index_of
+
+        way = self.way
+        looks = Looks(way.tokens, way.length, way.shortest, self.answers, way.samples)
+        return index_of(tuple(self.files()), looks, self.question, self.answer)
+
+    def scorer(self, totals: Mapping[str, np.ndarray]) -> Scorer:
+        """What says how much of items documents hold, in a corpus with these totals."""
+        from gristmill.stages.contamination_scores import CorpusCounts, Scorer
+
+        index, counts = self.index(), CorpusCounts.of(totals)
+        every = counts.every(len(index.keys))
+        return Scorer(index, self.way.measure, sum(counts.documents.values()), every, self.way.common or 0)
+
+    def survey(self, batch: Batch) -> Survey:
+        """Count in how many documents of each source each run of tokens is, and in each document how many there are."""
+        import numpy as np
+
+        from gristmill.stages.contamination_scores import contamination_totals, pairs_of
+
+        index = self.index()
+        known = batch.given.get("matched_ngrams")
+        hits = index.find(batch.features, None if known is None else np.flatnonzero(known))
+        rows, runs = pairs_of(hits)
+        totals = contamination_totals(batch.table["source"].to_pylist(), rows, runs, len(index.keys))
+        return Survey(totals, {"matched_ngrams": np.bincount(hits[:, 0], minlength=len(batch)).astype(np.float64)})
+
+    def settled(self, totals: Mapping[str, np.ndarray]) -> Filter | Editor:
+        """The stage that removes, cuts or reports in a corpus with these totals."""
+        settled = self.model_copy()
+        settled._scorer = self.scorer(totals)
+        if self.action != "cut":
+            return settled
+        from gristmill.stages.decontaminate_cuts import CutContamination
+
+        return CutContamination.of(settled)
+
+    @property
+    def settled_scorer(self) -> Scorer:
+        """The scorer of a stage that `settled` gave.
+
+        Raises:
+            TypeError: it is another one.
+        """
+        if self._scorer is None:
+            raise TypeError(f"{self.label} has not seen the corpus yet; it judges by survey() and settled()")
+        scorer: Scorer = self._scorer
+        return scorer
+
+    def measure(self, batch: Batch) -> dict[str, np.ndarray]:
+        """`contamination`: the greatest share of an item's question or answer that a document holds; `matched_ngrams`: places
+        where one of their n-grams stands."""
+        import numpy as np
+
+        from gristmill.stages.contamination_scores import greatest, pairs_of
+
+        scorer = self.settled_scorer
+        known = batch.given.get("matched_ngrams")
+        hits = scorer.index.find(batch.features, None if known is None else np.flatnonzero(known))
+        found = greatest(scorer.shares(*pairs_of(hits)), len(batch))
+        return {"contamination": found, "matched_ngrams": np.bincount(hits[:, 0], minlength=len(batch)).astype(np.float64)}
+
+    def details(self, batch: Batch, rule: Rule, rows: np.ndarray) -> list[str | None]:
+        """For each document the item of which it holds most: benchmark, id, share, where (characters), and the text there."""
+        from gristmill.stages.decontaminate_cuts import contamination_matches, told
+
+        found = contamination_matches(self, batch.features, rows)
+        return [told(self.settled_scorer.index, batch.features, found.get(int(row), [])) for row in rows]
+
+    def is_found(self, shares: np.ndarray) -> np.ndarray:
+        """Whether items of whose texts a document, or a corpus, holds these shares are found there; bool of the same shape."""
+        return self._rule.failed(shares)
+
+    def findings(self, totals: Mapping[str, np.ndarray], left: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """What `contamination.json` says of this stage."""
+        from gristmill.stages.contamination_findings import findings_of
+
+        return findings_of(self, totals, left)
+
+    def set_up(self) -> None:
+        """Read the benchmarks and load the kernels.
+
+        Raises:
+            StageUnavailable: there are none, a file cannot be read, or lacks the fields.
+        """
+        self.index()
+
+    def files(self) -> list[str]:
+        """The files of benchmarks.
+
+        Raises:
+            StageUnavailable: none is given, or one is missing.
+        """
+        from gristmill.stages.contamination_items import benchmark_files
+
+        if not self.benchmarks:
+            raise StageUnavailable(f"{self.label}: no benchmarks; name files of their items: --benchmarks FILE..., or a folder")
+        return benchmark_files(self.benchmarks)
+
+    def code(self) -> list[str]:
+        """What reads items, finds them and counts."""
+        modules = ("decontaminate_cuts", "contamination_findings", "contamination_index", "contamination_scores", "features")
+        return [f"gristmill.stages.{module}" for module in modules]

@@ -1,0 +1,148 @@
+"""What decontamination found in single documents: how it is told, and documents without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import PrivateAttr
+
+from gristmill.stages.contamination_scores import Match, matches, pairs_of
+from gristmill.stages.cut_kernels import CUT_COLUMNS, FIRST_BYTE, FIRST_CHAR, LAST_BYTE, LAST_CHAR, cuts_table
+from gristmill.stages.cut_kernels import ROW as CUT_ROW
+from gristmill.stages.editor import Edited, Editor, Loss
+from gristmill.stages.edits import text_of, with_texts
+from gristmill.stages.text_kernels import count_code_points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gristmill.stages.contamination_index import Index
+    from gristmill.stages.decontaminate import Decontaminate
+    from gristmill.stages.documents import Batch
+    from gristmill.stages.features import TextFeatures
+
+SHOWN = 200
+"""Most characters of a matched text in the ledger."""
+
+
+def contamination_matches(stage: Decontaminate, features: TextFeatures, rows: np.ndarray | None = None) -> dict[int, list[Match]]:
+    """By document the items that are found in it, the greatest share first; documents without are left out."""
+    scorer = stage.settled_scorer
+    hits = scorer.index.find(features, None if rows is None else np.sort(rows).astype(np.int64))
+    shares = scorer.shares(*pairs_of(hits))
+    found: dict[int, list[Match]] = {}
+    for match in matches(scorer, hits, stage.is_found(shares.shares), shares):
+        found.setdefault(match.row, []).append(match)
+    return found
+
+
+def told(index: Index, features: TextFeatures, found: Sequence[Match]) -> str | None:
+    """The first of a document's matches in words: benchmark, item, share, where, the text; and how many more items there are."""
+    if not found:
+        return None
+    match = found[0]
+    item = index.items[int(index.text_item[match.text])]
+    part = "answer" if index.text_part[match.text] else "question"
+    start, end = max(match.spans, key=lambda span: (span[1] - span[0], -span[0]))
+    begin = int(features.offsets[match.row])
+    first = count_code_points(features.data, begin, start)
+    last = first + count_code_points(features.data, start, end)
+    text = " ".join(features.data[start:end].tobytes().decode("utf-8", "replace").split())
+    shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    others = len({int(index.text_item[one.text]) for one in found} - {int(index.text_item[match.text])})
+    more = f"; and {others} more item{'' if others == 1 else 's'}" if others else ""
+    pieces = f", in {len(match.spans)} places" if len(match.spans) > 1 else ""
+    return f"{item.benchmark} {item.id}: {match.share:.0%} of its {part}{pieces}, characters {first}-{last}: {shown}{more}"
+
+
+class CutContamination(Editor):
+    """Cuts what is found of benchmark items out of documents. The pieces stay one document."""
+
+    kind: ClassVar[str] = "decontaminate"
+
+    _stage: Any = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, stage: Decontaminate) -> Self:
+        """The editor of a stage that has seen the corpus."""
+        made = cls(name=stage.label)
+        made._stage = stage
+        return made
+
+    def edit(self, batch: Batch) -> Edited:
+        """Cut what is found, and a window on either side; drop pieces that are too short, and documents of too many pieces."""
+        stage: Decontaminate = self._stage
+        known, features = batch.given.get("matched_ngrams"), batch.features
+        found = contamination_matches(stage, features, None if known is None else np.flatnonzero(known))
+        way = stage.way
+        texts: dict[int, str] = {}
+        cuts: list[tuple[int, int, int]] = []
+        losses: list[Loss] = []
+        for row, matched in sorted(found.items()):
+            text, begin = text_of(features, row), int(features.offsets[row])
+            spans = [
+                tuple(count_code_points(features.data, begin, edge) for edge in span) for match in matched for span in match.spans
+            ]
+            kept, pieces = pieces_without(text, [(first, last) for first, last in spans], way.window, way.min_piece)
+            if way.max_pieces is not None and pieces > way.max_pieces:
+                about = told(stage.settled_scorer.index, features, matched)
+                losses.append(Loss(row, "too_many_pieces", float(pieces), float(way.max_pieces), about))
+                texts[row] = ""
+                continue
+            texts[row] = "".join(text[first:last] for first, last in kept)
+            edges = [0, *(edge for span in kept for edge in span), len(text)]
+            cuts += [(row, first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
+            if not texts[row].strip():
+                texts[row] = ""
+                share = max(match.share for match in matched)
+                losses.append(
+                    Loss(row, "nothing_left", share, way.share or 0.0, told(stage.settled_scorer.index, features, matched))
+                )
+        return Edited(with_texts(batch.table, texts), losses, cuts_table(features.data, _cut_rows(features, cuts)))
+
+
+def _cut_rows(features: TextFeatures, cuts: list[tuple[int, int, int]]) -> np.ndarray:
+    rows = np.zeros((len(cuts), CUT_COLUMNS), dtype=np.int64)
+    for at, (row, first, last) in enumerate(cuts):
+        begin = int(features.offsets[row])
+        text = text_of(features, row)
+        start = begin + len(text[:first].encode())
+        rows[at, CUT_ROW], rows[at, FIRST_CHAR], rows[at, LAST_CHAR] = row, first, last
+        rows[at, FIRST_BYTE], rows[at, LAST_BYTE] = start, start + len(text[first:last].encode())
+    return rows
+
+
+def pieces_without(text: str, spans: Sequence[tuple[int, int]], window: int, min_piece: int) -> tuple[list[tuple[int, int]], int]:
+    """What stays of a text without some spans.
+
+    Args:
+        text: of the document.
+        spans: characters [start, end) to cut, in any order; they may overlap.
+        window: characters that go with each span on either side; what it would cut a word in two for goes with it.
+        min_piece: a piece between cuts stays if it has at least so many characters.
+
+    Returns:
+        Characters [start, end) of the pieces that stay, and how many pieces there were, the short ones included.
+    """
+    cut: list[list[int]] = []
+    for start, end in sorted(_widened(text, first, last, window) for first, last in spans):
+        if cut and start <= cut[-1][1]:
+            cut[-1][1] = max(cut[-1][1], end)
+        else:
+            cut.append([start, end])
+    edges = [0, *(edge for span in cut for edge in span), len(text)]
+    pieces = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if text[first:last].strip()]
+    return [(first, last) for first, last in pieces if last - first >= min_piece], len(pieces)
+
+
+def _widened(text: str, first: int, last: int, window: int) -> tuple[int, int]:
+    """A span with a window on either side, which ends where words do: halves of two words would make one that nobody wrote."""
+    if not window:
+        return first, last
+    start, end = max(first - window, 0), min(last + window, len(text))
+    while start > 0 and not text[start - 1].isspace() and not text[start].isspace() and first - start < 2 * window:
+        start -= 1
+    while end < len(text) and not text[end - 1].isspace() and not text[end].isspace() and end - last < 2 * window:
+        end += 1
+    return start, end
