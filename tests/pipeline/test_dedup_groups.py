@@ -1,6 +1,7 @@
 """Documents of one key that are compared with one another: the same clusters as brute force, whatever the packs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +15,14 @@ from gristmill.stages.documents import Batch
 from gristmill.stages.simhash import SimHash
 
 
-def outcome(folder, texts, stage, partition_bytes="64MB"):
+def outcome(folder, texts, stage, partition_bytes="64MB", embeddings=None):
     """Removed id -> (kept id, similarity, threshold)."""
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "texts.jsonl"
-    source.write_text("".join(json.dumps({"id": f"d{at:03}", "text": text}) + "\n" for at, text in enumerate(texts)))
+    rows = [{"id": f"d{at:03}", "text": text} for at, text in enumerate(texts)]
+    if embeddings is not None:
+        rows = [row | {"embedding": vector} for row, vector in zip(rows, embeddings.tolist(), strict=True)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = {
         "name": "near",
         "sources": {"web": {"read": {"format": "jsonl", "paths": [str(source)], "id": "column"}}},
@@ -27,7 +31,7 @@ def outcome(folder, texts, stage, partition_bytes="64MB"):
         "guardrails": {"enabled": False},
     }
     result = run(recipe_from_resolved(recipe), output=folder / "run", workers=0, quiet=True)
-    rows = pq.read_table(f"{result.folder}/removed").to_pylist()
+    rows = [row for file in Path(result.folder, "removed").glob("*.parquet") for row in pq.read_table(file).to_pylist()]
     return {row["id"]: (row["kept_id"], row["similarity"], row["threshold"]) for row in rows}
 
 
@@ -96,3 +100,53 @@ def test_a_direct_one_goes_only_for_one_that_is_close_itself(tmp_path):
     assert found.keys() == expected.keys()
     # equal SimHashes are told by the first of them
     assert all(similarity >= 0.9375 for _, similarity, _ in found.values())
+
+
+@pytest.mark.parametrize("cluster", ["direct", "components"])
+def test_semantic_duplicates_are_those_of_brute_force(tmp_path, monkeypatch, cluster):
+    generator = np.random.default_rng(5)
+    vectors = generator.normal(size=(30, 6)).repeat(4, axis=0) + generator.normal(scale=0.15, size=(120, 6))
+    vectors[50] = vectors[10]
+    texts = [f"text {at}" for at in range(120)]
+    settings = {"embedding": "meta.embedding", "clusters": 1, "keep": "earliest", "cluster": cluster}
+    whole = outcome(tmp_path / "whole", texts, {"semantic": settings}, embeddings=vectors)
+    monkeypatch.setattr(dedup_group_tasks, "ROWS_AT_ONCE", 7)
+    assert outcome(tmp_path / "cut", texts, {"semantic": settings}, "100", embeddings=vectors) == whole
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    alike = unit @ unit.T >= 0.95
+    component = list(range(120))
+    expected = {}
+    for j in range(120):
+        close = [i for i in range(j) if alike[i, j]]
+        if close:
+            expected[f"d{j:03}"] = close[0]
+        for i in close:
+            old, new = component[j], component[i]
+            component = [min(old, new) if one in (old, new) else one for one in component]
+    # of equal embeddings the first is named, though another document before the copy is close too
+    assert expected["d050"] == 8
+    expected["d050"] = 10
+    if cluster == "components":
+        expected = {f"d{j:03}": first for j, first in enumerate(component) if first != j}
+    assert {one: int(kept[1:]) for one, (kept, _, _) in whole.items()} == expected
+    for one, (kept, similarity, threshold) in whole.items():
+        assert similarity == pytest.approx(unit[int(one[1:])] @ unit[int(kept[1:])], abs=2e-6)
+        assert threshold == 0.95
+    assert 40 < len(expected) < 110
+
+
+def test_pairs_of_different_clusters_are_not_compared_and_the_clusters_stand(tmp_path):
+    generator = np.random.default_rng(6)
+    vectors = generator.normal(size=(200, 5))
+    settings = {"embedding": "meta.embedding", "clusters": 12, "similarity_at_least": 0.9, "keep": "earliest"}
+    texts = [f"text {at}" for at in range(200)]
+    in_clusters = outcome(tmp_path / "clusters", texts, {"semantic": settings}, embeddings=vectors)
+    again = outcome(tmp_path / "again", texts, {"semantic": settings}, "300", embeddings=vectors)
+    everywhere = outcome(tmp_path / "one", texts, {"semantic": settings | {"clusters": 1}}, embeddings=vectors)
+    assert in_clusters == again
+    assert 0 < len(in_clusters) <= len(everywhere)
+    assert set(in_clusters) <= set(everywhere)
+
+
+def test_no_embeddings_remove_nothing(tmp_path):
+    assert outcome(tmp_path, ["a", "b"], {"semantic": {"embedding": "meta.embedding"}}) == {}
