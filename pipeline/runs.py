@@ -213,7 +213,10 @@ def _driven(
     job: Job, runner: Runner, units: dict[str, list[Unit]], forgotten: Forgotten
 ) -> tuple[Driver, Publication, Forgotten]:
     """Drive the run to its publication; forgotten documents that stand at other places by now are left out there too."""
+    before = dict(runner.store.used)
     while True:
+        # what is read here and given up again is no part of the outcome, so it must not outlive the purge
+        runner.store.used = dict(before)
         driver = Driver(job.recipe, runner, replace(job.options, forgotten=forgotten))
         try:
             return driver, driver.run(units), forgotten
