@@ -136,3 +136,13 @@ def letters(at: int, left: int) -> np.uint64:
 def ascii_space(at: int, left: int) -> np.uint64:
     """Where ASCII characters are that are `str.isspace`."""
     return between(at, left, 9, 13) | between(at, left, 28, 32)
+
+
+@njit("int64(uint8[::1], int64, int64)")
+def next_beyond_ascii(data: Bytes, begin: int, end: int) -> int:
+    """Where the first byte of no ASCII character is in [begin, end); `end` where there is none."""
+    for position in range(begin, end, 64):
+        found = between(address(data, position), data.size - position, 0x80, 0xFF) & first_bits(end - position)
+        if found:
+            return position + lowest(found)
+    return end

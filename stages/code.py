@@ -128,7 +128,8 @@ class Code(Filter):
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""
-        return [*SIGNAL_CODE, "gristmill.stages.signals.code", "gristmill.stages.code_kernels"]
+        modules = ("signals.code", "code_kernels", "character_kernels", "character_classes")
+        return [*SIGNAL_CODE, *(f"gristmill.stages.{module}" for module in modules)]
 
 
 def _extensions(table: pa.Table) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Compiled kernels for files of source code: line lengths, letters and digits, marks of generated files, what HTML shows."""
+"""Compiled kernels for files of source code: line lengths, marks of generated files, what HTML shows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gristmill.stages.byte_masks import ONE, address, between, first_bits, lowest, ones
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import code_point_at, find_line_boundary, int64
-from gristmill.stages.unicode_tables import ALPHANUMERIC, LETTER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Positions = NDArray[np.int64]
 
-CHARACTERS, LINES, LINE_CHARS, LONGEST, ALPHANUMERICS, LETTERS = range(6)
-"""Columns of `file_statistics`."""
+CHARACTERS, LINES, LINE_CHARS, LONGEST = range(4)
+"""Columns of `line_lengths`."""
 
 _LESS, _GREATER, _AMPERSAND, _SEMICOLON = 0x3C, 0x3E, 0x26, 0x3B
 _CARRIAGE_RETURN, _NEWLINE = 13, 10
-_ENDS_LINE = np.array([byte in (10, 11, 12, 13, 28, 29, 30) for byte in range(256)])
 
 
 def _bytes(text: str) -> NDArray[np.uint8]:
@@ -33,47 +32,51 @@ _COMMENT, _COMMENT_END, _SCRIPT, _STYLE = _bytes("<!--"), _bytes("-->"), _bytes(
 _XML = _bytes("<?xml version=")
 
 
-@njit("int64[:, ::1](uint8[::1], int64[::1], uint8[::1])")
-def file_statistics(data: Bytes, offsets: Positions, flags: Bytes) -> NDArray[np.int64]:
-    """Measure the lines and characters of each document; lines are those of `str.splitlines`.
+@njit("int64[:, ::1](uint8[::1], int64[::1])")
+def line_lengths(data: Bytes, offsets: Positions) -> NDArray[np.int64]:
+    """Measure the lines of each document, those of `str.splitlines`.
 
     Args:
         data: UTF-8 bytes of all documents.
         offsets: shape (n_documents + 1,): where each document begins in `data`, and the end.
-        flags: the table of `unicode_tables`.
 
     Returns:
-        Shape (n_documents, 6): characters; lines; their characters without line ends; those of the longest; alphanumeric
-        characters; letters.
+        Shape (n_documents, 4): characters; lines; their characters without line ends; those of the longest.
     """
-    result = np.zeros((offsets.size - 1, 6), dtype=np.int64)
+    result = np.zeros((offsets.size - 1, 4), dtype=np.int64)
     for document in range(offsets.size - 1):
-        position, end = offsets[document], offsets[document + 1]
-        characters = lines = line_chars = longest = alphanumerics = letters = here = 0
-        while position < end:
-            point, size = int64(data[position]), 1
-            if point >= 0x80:
-                point, size = code_point_at(data, position)
-            characters += 1
-            alphanumerics += int64(flags[point] & ALPHANUMERIC != 0)
-            letters += int64(flags[point] & LETTER != 0)
-            position += size
-            here += 1
-            if (point < 0x80 and _ENDS_LINE[point]) or point == 0x85 or point == 0x2028 or point == 0x2029:
-                if point == _CARRIAGE_RETURN and position < end and data[position] == _NEWLINE:
-                    position += 1
-                    characters += 1
-                line_chars += here - 1
-                longest = max(longest, here - 1)
+        begin, end = offsets[document], offsets[document + 1]
+        characters = lines = line_chars = longest = line_begin = 0  # in characters
+        for position in range(begin, end, 64):
+            at, left = address(data, position), data.size - position
+            inside = first_bits(end - position)
+            starts = inside & ~between(at, left, 0x80, 0xBF)
+            found = between(at, left, 10, 13) | between(at, left, 28, 30)
+            found |= between(at, left, 0xC2, 0xC2) | between(at, left, 0xE2, 0xE2)  # first bytes of U+0085, U+2028, U+2029
+            found &= inside
+            while found:
+                bit = lowest(found)
+                found &= found - ONE
+                here = position + bit
+                if data[here] >= 0x80:
+                    point, _ = code_point_at(data, here)
+                    if point != 0x85 and point != 0x2028 and point != 0x2029:
+                        continue
+                before = characters + ones(starts & first_bits(bit))
+                if data[here] == _NEWLINE and here > begin and data[here - 1] == _CARRIAGE_RETURN:
+                    line_begin = before + 1
+                    continue
+                line_chars += before - line_begin
+                longest = max(longest, before - line_begin)
                 lines += 1
-                here = 0
+                line_begin = before + 1
+            characters += ones(starts)
+        rest = characters - line_begin
         row = result[document]
         row[CHARACTERS] = characters
-        row[LINES] = lines + int64(here > 0)
-        row[LINE_CHARS] = line_chars + here
-        row[LONGEST] = max(longest, here)
-        row[ALPHANUMERICS] = alphanumerics
-        row[LETTERS] = letters
+        row[LINES] = lines + int64(rest > 0)
+        row[LINE_CHARS] = line_chars + rest
+        row[LONGEST] = max(longest, rest)
     return result
 
 
@@ -108,14 +111,18 @@ def generated_marks(data: Bytes, offsets: Positions, lines: int) -> Positions:
         stop = begin
         for _ in range(lines):
             _, stop = find_line_boundary(data, stop, end)
-        for position in range(begin, stop):
-            if data[position] | 32 == 97 and (  # a
-                _stands_at(data, position, stop, _GENERATED_1)
-                or _stands_at(data, position, stop, _GENERATED_2)
-                or _stands_at(data, position, stop, _GENERATED_3)
-            ):
-                result[document] = 1
-                break
+        for block in range(begin, stop, 64):
+            at, left = address(data, block), data.size - block
+            found = first_bits(stop - block) & (between(at, left, 0x41, 0x41) | between(at, left, 0x61, 0x61))  # a
+            found &= between(at + 1, left - 1, 0x55, 0x55) | between(at + 1, left - 1, 0x75, 0x75)  # u
+            while found and not result[document]:
+                position = block + lowest(found)
+                found &= found - ONE
+                result[document] = int64(
+                    _stands_at(data, position, stop, _GENERATED_1)
+                    or _stands_at(data, position, stop, _GENERATED_2)
+                    or _stands_at(data, position, stop, _GENERATED_3)
+                )
     return result
 
 

@@ -236,3 +236,11 @@ class TextFeatures:
     def character_counts(self) -> NDArray[np.int64]:
         """Code points of each text."""
         return self.kept("character_counts", lambda: word_kernels.character_counts(self.data, self.offsets))
+
+    @property
+    def character_sorts(self) -> NDArray[np.int64]:
+        """Code points of each text by what they are; the columns are those of `character_kernels`."""
+        from gristmill.stages.character_classes import character_classes
+        from gristmill.stages.character_kernels import character_sorts
+
+        return self.kept("character_sorts", lambda: character_sorts(self.data, self.offsets, tables().flags, character_classes()))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gristmill.stages.byte_masks import ONE, address, between, first_bits, lowest, ones
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import code_point_at, count_code_points, hash_bytes, int64, is_ascii, split_segments, strip
 from gristmill.stages.word_kernels import longest_document
@@ -52,22 +53,28 @@ def symbol_counts(data: Bytes, offsets: Positions) -> NDArray[np.int64]:
     """
     result = np.zeros((offsets.size - 1, 4), dtype=np.int64)
     for document in range(offsets.size - 1):
-        end = offsets[document + 1]
+        begin, end = offsets[document], offsets[document + 1]
         hashes = dots = spaced = ellipses = 0
-        next_dots = next_spaced = offsets[document]
-        for position in range(offsets[document], end):
-            byte = data[position]
-            if byte == _HASH_SIGN:
-                hashes += 1
-            elif byte == _DOT:
-                if position >= next_dots and _three_dots(data, position, end):
-                    dots += 1
-                    next_dots = position + 3
-                if position >= next_spaced and _three_spaced_dots(data, position, end):
-                    spaced += 1
-                    next_spaced = position + 5
-            elif byte == 0xE2:
-                ellipses += _ellipsis(data, position, end)
+        next_dots = next_spaced = begin
+        for block in range(begin, end, 64):
+            at, left = address(data, block), data.size - block
+            inside = first_bits(end - block)
+            hashes += ones(inside & between(at, left, _HASH_SIGN, _HASH_SIGN))
+            first = inside & between(at, left, _DOT, _DOT)
+            if first:
+                third = first & between(at + 2, left - 2, _DOT, _DOT)
+                while third:
+                    position = block + lowest(third)
+                    third &= third - ONE
+                    if position >= next_dots and _three_dots(data, position, end):
+                        dots += 1
+                        next_dots = position + 3
+                    if position >= next_spaced and _three_spaced_dots(data, position, end):
+                        spaced += 1
+                        next_spaced = position + 5
+            first = inside & between(at, left, 0xE2, 0xE2)
+            if first:
+                ellipses += ones(first & between(at + 1, left - 1, 0x80, 0x80) & between(at + 2, left - 2, 0xA6, 0xA6))
         result[document, HASHES] = hashes
         result[document, DOTS] = dots
         result[document, SPACED_DOTS] = spaced

@@ -82,5 +82,5 @@ class Oscar(Filter):
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""
-        modules = ("signals.oscar", "oscar_kernels", "character_classes")
+        modules = ("signals.oscar", "oscar_kernels", "character_kernels", "character_classes")
         return [*SIGNAL_CODE, *(f"gristmill.stages.{module}" for module in modules)]

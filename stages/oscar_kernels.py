@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gristmill.stages.character_classes import LETTER_OR_MARK
+from gristmill.stages.character_kernels import count_letters_or_marks
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import code_point_at, count_code_points, find_newline, int64
+from gristmill.stages.text_kernels import count_code_points, find_newline, int64
 from gristmill.stages.word_kernels import longest_document
 
 if TYPE_CHECKING:
@@ -72,23 +72,18 @@ def line_statistics(
         row = result[document]
         row[LINES] = total
         row[END_LINES] = at_an_end
-        row[CHARACTERS] = row[NO_LETTERS] = max(total - 1, 0)
+        row[CHARACTERS] = max(total - 1, 0)
         for line in range(first, lines):
             position, end = starts[line], ends[line]
             few_bytes = int64(end - position < short)
             row[SHORT_FIRST] += few_bytes & int64(line < first + at_an_end)
             row[SHORT_LAST] += few_bytes & int64(line >= lines - at_an_end)
-            characters = no_letters = 0
-            while position < end:
-                point, size = int64(data[position]), 1
-                if point >= 0x80:
-                    point, size = code_point_at(data, position)
-                characters += 1
-                no_letters += int64(classes[point] & LETTER_OR_MARK == 0)
-                position += size
+            characters = count_code_points(data, position, end)
             row[SHORT_LINES] += int64(characters <= short)
             row[LINE_CHARS] += characters
             row[LONG_LINE_CHARS] += characters if characters >= short else 0
             row[CHARACTERS] += characters
-            row[NO_LETTERS] += no_letters
+        row[NO_LETTERS] = row[CHARACTERS]
+        if total > 0:  # what parts the lines is no letter
+            row[NO_LETTERS] -= count_letters_or_marks(data, starts[first], ends[lines - 1], classes)
     return result

@@ -12,6 +12,7 @@ from gristmill.stages.byte_masks import NONE, ONE, address, between, first_bits,
 from gristmill.stages.character_classes import ASCII_PUNCTUATION, LOWER_OR_TITLE, UPPER
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import (
+    append_code_point,
     code_point_at,
     code_point_start_before,
     find_newline,
@@ -60,28 +61,6 @@ def normalise_plainly(text: str) -> str:
     return unicodedata.normalize("NFD", " ".join(text.split()))
 
 
-@njit("int64(uint8[::1], int64, int64)", inline=True)
-def _append(target: Bytes, size: int, point: int) -> int:
-    """Write a code point as UTF-8; returns the new size."""
-    if point < 0x80:
-        target[size] = point
-        return size + 1
-    if point < 0x800:
-        target[size] = 0xC0 | (point >> 6)
-        target[size + 1] = 0x80 | (point & 0x3F)
-        return size + 2
-    if point < 0x10000:
-        target[size] = 0xE0 | (point >> 12)
-        target[size + 1] = 0x80 | ((point >> 6) & 0x3F)
-        target[size + 2] = 0x80 | (point & 0x3F)
-        return size + 3
-    target[size] = 0xF0 | (point >> 18)
-    target[size + 1] = 0x80 | ((point >> 12) & 0x3F)
-    target[size + 2] = 0x80 | ((point >> 6) & 0x3F)
-    target[size + 3] = 0x80 | (point & 0x3F)
-    return size + 4
-
-
 @njit("int64(uint8[::1], int64, int32[::1], int64, int32[::1], uint8[::1])")
 def _append_marks(target: Bytes, size: int, marks: Points, count: int, ordered: Points, combining: Bytes) -> int:
     """Write marks in canonical order: by combining class, those of one class as they stand; returns the new size."""
@@ -93,7 +72,7 @@ def _append_marks(target: Bytes, size: int, marks: Points, count: int, ordered: 
                 place -= 1
             marks[place] = mark
         for index in range(count):
-            size = _append(target, size, int64(marks[index]))
+            size = append_code_point(target, size, int64(marks[index]))
         return size
     # an insertion sort of a text that is all marks would never end
     starts = np.zeros(257, dtype=np.int64)
@@ -105,7 +84,7 @@ def _append_marks(target: Bytes, size: int, marks: Points, count: int, ordered: 
         ordered[starts[klass]] = marks[index]
         starts[klass] += 1
     for index in range(count):
-        size = _append(target, size, int64(ordered[index]))
+        size = append_code_point(target, size, int64(ordered[index]))
     return size
 
 
@@ -169,7 +148,7 @@ def normalised(
                     if waiting:
                         size = _append_marks(target, size, marks, waiting, ordered, combining)
                         waiting = 0
-                    size = _append(target, size, int64(part))
+                    size = append_code_point(target, size, int64(part))
         if waiting:
             size = _append_marks(target, size, marks, waiting, ordered, combining)
     starts[offsets.size - 1] = size

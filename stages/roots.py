@@ -210,7 +210,7 @@ class Roots(WithLists, Filter):
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""
-        modules = ("signals.roots", "roots_kernels", "roots_word_kernels", "character_classes", "word_lists")
+        modules = ("signals.roots", "roots_kernels", "roots_word_kernels", "character_kernels", "character_classes", "word_lists")
         return [*SIGNAL_CODE, *(f"gristmill.stages.{module}" for module in modules)]
 
 

@@ -1,4 +1,4 @@
-"""Compiled kernels for ROOTS's rules on characters: repeated n-grams, special characters; and counting by hash tables."""
+"""Compiled kernels for ROOTS's rule on repeated n-grams of characters."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gristmill.stages.counting_kernels import ONE, count_key, filter_size, keep_candidates, table_size
+from gristmill.stages.byte_masks import next_beyond_ascii
+from gristmill.stages.counting_kernels import ONE, filter_size, keep_candidates, table_size, tally
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import code_point_at, int64
+from gristmill.stages.text_kernels import code_point_at, int64, load8
 from gristmill.stages.word_kernels import longest_document
 
 if TYPE_CHECKING:
@@ -18,45 +19,12 @@ if TYPE_CHECKING:
     Positions = NDArray[np.int64]
     Hashes = NDArray[np.uint64]
 
-CHARACTERS, MATCHING = 0, 1
-"""Columns of `class_counts`."""
-
-BASE = np.uint64(0x9E3779B97F4A7C15)
-
-
-@njit("int64[:, ::1](uint8[::1], int64[::1], uint8[::1], int64)")
-def class_counts(data: Bytes, offsets: Positions, classes: Bytes, flag: int) -> NDArray[np.int64]:
-    """Code points of each document, and those that have a flag.
-
-    Args:
-        data: UTF-8 bytes of all documents.
-        offsets: shape (n_documents + 1,): where each document begins in `data`, and the end.
-        classes: flags by code point.
-        flag: the flag looked for; several added up: any of them.
-
-    Returns:
-        Shape (n_documents, 2).
-    """
-    result = np.zeros((offsets.size - 1, 2), dtype=np.int64)
-    for document in range(offsets.size - 1):
-        position, end = offsets[document], offsets[document + 1]
-        characters = matching = 0
-        while position < end:
-            byte = int64(data[position])
-            size = 1
-            if byte >= 0x80:
-                byte, size = code_point_at(data, position)
-            characters += 1
-            matching += int64(classes[byte] & flag != 0)
-            position += size
-        result[document, CHARACTERS] = characters
-        result[document, MATCHING] = matching
-    return result
+BASE, _LAST = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 @njit("int64(uint8[::1], int64, int64, int64, uint64[::1], uint64[::1])")
-def _character_ngram_hashes(data: Bytes, begin: int, end: int, n: int, window: Hashes, hashes: Hashes) -> int:
-    """Hashes of the character n-grams of [begin, end), written to `hashes`; returns how many. `window` has room for n."""
+def _rolling_hashes(data: Bytes, begin: int, end: int, n: int, window: Hashes, hashes: Hashes) -> int:
+    """What `character_ngram_hashes` writes, by a hash that rolls from each character to the next, whatever they are."""
     leaving = ONE
     for _ in range(n):
         leaving *= BASE
@@ -79,33 +47,35 @@ def _character_ngram_hashes(data: Bytes, begin: int, end: int, n: int, window: H
     return max(characters - n + 1, 0)
 
 
-@njit("int64(uint64[::1], int32[::1], int64, int64, int64[::1])")
-def _sum_of_greatest(slots: Hashes, counts: NDArray[np.int32], size: int, top: int, histogram: Positions) -> int:
-    """Sum of the `top` greatest counts of a table. `histogram` is room for small counts; great ones, of which there are few, are
-    sorted."""
-    histogram[:] = 0
-    great = 0
-    for slot in range(size):
-        if slots[slot] != 0:
-            count = int64(counts[slot])
-            histogram[min(count, histogram.size - 1)] += 1
-            great += int64(count >= histogram.size - 1)
-    total = 0
-    if great:
-        found = np.empty(great, dtype=np.int64)
-        great = 0
-        for slot in range(size):
-            if slots[slot] != 0 and counts[slot] >= histogram.size - 1:
-                found[great] = counts[slot]
-                great += 1
-        taken = min(great, top)
-        total = np.sort(found)[great - taken :].sum()
-        top -= taken
-    for count in range(histogram.size - 2, 0, -1):
-        taken = min(histogram[count], top)
-        total += taken * count
-        top -= taken
-    return int64(total)
+@njit("int64(uint8[::1], int64, int64, int64, uint64[::1], uint64[::1])")
+def character_ngram_hashes(data: Bytes, begin: int, end: int, n: int, window: Hashes, hashes: Hashes) -> int:
+    """Hashes of the character n-grams of [begin, end), written to `hashes`; returns how many. `window` has room for n.
+
+    An n-gram of 8 to 16 ASCII characters is two numbers of 8 bytes, which is a third of the work of a rolling hash. Around other
+    characters the hash rolls: what holds one is never the same as what holds none.
+    """
+    if not 8 <= n <= 16:
+        return _rolling_hashes(data, begin, end, n, window, hashes)
+    found = 0
+    position = begin
+    while position < end:
+        other = next_beyond_ascii(data, position, end)
+        for first in range(position, other - n + 1):
+            hashes[found] = load8(data, first) * BASE + load8(data, first + n - 8) * _LAST
+            found += 1
+        if other == end:
+            break
+        first = max(position, other - n + 1)
+        stop = end
+        while True:  # up to n ASCII characters in a row
+            _, size = code_point_at(data, other)
+            position = other + size
+            stop = min(position + n, end)
+            other = next_beyond_ascii(data, position, stop)
+            if other == stop:
+                break
+        found += _rolling_hashes(data, first, min(position + n - 1, end), n, window, hashes[found:])
+    return found
 
 
 @njit("float64[::1](uint8[::1], int64[::1], int64)")
@@ -116,7 +86,8 @@ def character_repetition(data: Bytes, offsets: Positions, n: int) -> NDArray[np.
     a 64-bit hash.
 
     Args:
-        data, offsets: as in `class_counts`.
+        data: UTF-8 bytes of all documents.
+        offsets: shape (n_documents + 1,): where each document begins in `data`, and the end.
         n: characters of an n-gram, at least 1.
 
     Returns:
@@ -128,21 +99,20 @@ def character_repetition(data: Bytes, offsets: Positions, n: int) -> NDArray[np.
     hashes, window = np.empty(longest + 1, dtype=np.uint64), np.empty(n, dtype=np.uint64)
     seen, again = np.empty(filter_size(longest), dtype=np.uint64), np.empty(filter_size(longest), dtype=np.uint64)
     slots, counts = np.empty(16, dtype=np.uint64), np.empty(16, dtype=np.int32)
-    histogram = np.empty(256, dtype=np.int64)
+    at_least = np.zeros(longest + 2, dtype=np.int64)
     for document in range(documents):
-        grams = _character_ngram_hashes(data, offsets[document], offsets[document + 1], n, window, hashes)
+        grams = character_ngram_hashes(data, offsets[document], offsets[document + 1], n, window, hashes)
         candidates = keep_candidates(hashes, grams, seen, again)
-        size = table_size(candidates * 5 // 8 + 1)  # more than all candidates, though most keys occur twice
-        if size > slots.size:
-            slots, counts = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.int32)
-        slots[:size] = 0
-        different = grams - candidates
-        several = 0
-        for index in range(candidates):
-            times = count_key(slots, counts, size, hashes[index])
-            different += int64(times == 1)
-            several += int64(times == 2)
-        top = min(int64(np.sqrt(different)), several)
-        if top:
-            result[document] = _sum_of_greatest(slots, counts, size, top, histogram) / grams
+        if table_size(candidates) > slots.size:
+            slots = np.empty(table_size(candidates), dtype=np.uint64)
+            counts = np.empty(slots.size, dtype=np.int32)
+        most = tally(hashes, candidates, slots, counts, at_least)
+        different = grams - candidates + at_least[1]
+        top = min(int64(np.sqrt(different)), at_least[2])
+        total = 0
+        for times in range(1, most + 1):
+            total += min(at_least[times], top)
+            at_least[times] = 0
+        if total:
+            result[document] = total / grams
     return result

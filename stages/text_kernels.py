@@ -14,6 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
+from gristmill.stages.byte_masks import ONE, address, between, first_bits, lowest
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.unicode_tables import WHITESPACE, WORD
 
@@ -84,6 +85,28 @@ def code_point_start_before(data: Bytes, position: int) -> int:
     while data[position] & 0xC0 == 0x80:
         position -= 1
     return position
+
+
+@njit("int64(uint8[::1], int64, int64)", inline=True)
+def append_code_point(target: Bytes, size: int, point: int) -> int:
+    """Write a code point as UTF-8; returns the new size."""
+    if point < 0x80:
+        target[size] = point
+        return size + 1
+    if point < 0x800:
+        target[size] = 0xC0 | (point >> 6)
+        target[size + 1] = 0x80 | (point & 0x3F)
+        return size + 2
+    if point < 0x10000:
+        target[size] = 0xE0 | (point >> 12)
+        target[size + 1] = 0x80 | ((point >> 6) & 0x3F)
+        target[size + 2] = 0x80 | (point & 0x3F)
+        return size + 3
+    target[size] = 0xF0 | (point >> 18)
+    target[size + 1] = 0x80 | ((point >> 12) & 0x3F)
+    target[size + 2] = 0x80 | ((point >> 6) & 0x3F)
+    target[size + 3] = 0x80 | (point & 0x3F)
+    return size + 4
 
 
 @njit("boolean(uint8[::1], int64, int64)")
@@ -243,20 +266,21 @@ def find_newline(data: Bytes, begin: int, end: int) -> int:
 @njit("UniTuple(int64, 2)(uint8[::1], int64, int64)")
 def find_line_boundary(data: Bytes, begin: int, end: int) -> tuple[int, int]:
     """First line boundary of `str.splitlines` in [begin, end): where it begins and ends; (end, end) where there is none."""
-    position = begin
-    while position < end:
-        byte = data[position]
-        if byte < 0x80:
-            if byte == _CARRIAGE_RETURN and position + 1 < end and data[position + 1] == _NEWLINE:
-                return position, position + 2
-            if 10 <= byte <= 13 or 28 <= byte <= 30:
-                return position, position + 1
-            position += 1
-        else:
+    for block in range(begin, end, 64):
+        at, left = address(data, block), data.size - block
+        found = between(at, left, 10, 13) | between(at, left, 28, 30)
+        found |= between(at, left, 0xC2, 0xC2) | between(at, left, 0xE2, 0xE2)  # first bytes of U+0085, U+2028, U+2029
+        found &= first_bits(end - block)
+        while found:
+            position = block + lowest(found)
+            found &= found - ONE
+            byte = data[position]
+            if byte < 0x80:
+                pair = byte == _CARRIAGE_RETURN and position + 1 < end and data[position + 1] == _NEWLINE
+                return position, position + (2 if pair else 1)
             point, size = code_point_at(data, position)
             if point == 0x85 or point == 0x2028 or point == 0x2029:
                 return position, position + size
-            position += size
     return end, end
 
 

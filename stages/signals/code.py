@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gristmill.stages import code_kernels as kernels
+from gristmill.stages.character_kernels import ALPHANUMERICS, CHARACTERS, LETTERS
 from gristmill.stages.signals import signal
 from gristmill.stages.signals.fractions import ratio, ratio_plainly
-from gristmill.stages.unicode_tables import tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ FIRST_CHARACTERS = 100
 
 
 def _statistics(features: TextFeatures) -> NDArray[np.int64]:
-    return features.kept("file_statistics", lambda: kernels.file_statistics(features.data, features.offsets, tables().flags))
+    return features.kept("line_lengths", lambda: kernels.line_lengths(features.data, features.offsets))
 
 
 @signal(unit="bytes", source=CODEX)
@@ -72,8 +72,8 @@ def mean_line_length_plainly(text: str, line_ends: Literal["ignored", "counted"]
 @signal(unit="fraction", source=CODEX)
 def alphanumeric_fraction(features: TextFeatures) -> NDArray[np.float64]:
     """Share of the characters that are `str.isalnum`; 0 for empty text."""
-    counts = _statistics(features)
-    return ratio(counts[:, kernels.ALPHANUMERICS], counts[:, kernels.CHARACTERS])
+    counts = features.character_sorts
+    return ratio(counts[:, ALPHANUMERICS], counts[:, CHARACTERS])
 
 
 def alphanumeric_fraction_plainly(text: str) -> float:
@@ -84,8 +84,8 @@ def alphanumeric_fraction_plainly(text: str) -> float:
 @signal(unit="fraction", source=STARCODER)
 def letter_fraction(features: TextFeatures) -> NDArray[np.float64]:
     """Share of the characters that are `str.isalpha`; 0 for empty text."""
-    counts = _statistics(features)
-    return ratio(counts[:, kernels.LETTERS], counts[:, kernels.CHARACTERS])
+    counts = features.character_sorts
+    return ratio(counts[:, LETTERS], counts[:, CHARACTERS])
 
 
 def letter_fraction_plainly(text: str) -> float:

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from gristmill.stages import roots_kernels as kernels
 from gristmill.stages import roots_word_kernels as word_kernels
-from gristmill.stages.character_classes import SPECIAL, character_classes, is_special_plainly
+from gristmill.stages.character_classes import character_classes, is_special_plainly
+from gristmill.stages.character_kernels import CHARACTERS, SPECIALS
 from gristmill.stages.features import TextFeatures
 from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.signals import signal
@@ -78,9 +79,13 @@ def hashed_words(features: TextFeatures, words: str) -> tuple[NDArray[np.uint64]
 
 
 def _word_repetition(features: TextFeatures, words: str, n: int) -> NDArray[np.int64]:
-    return features.kept(
-        ("roots_word_repetition", words, n), lambda: word_kernels.word_repetition(*hashed_words(features, words), n)
-    )
+    number, lower, classes = SPLITTERS[words].number, tables().lower, character_classes()
+
+    def compute() -> NDArray[np.int64]:
+        data, offsets, flags, breaks = features.word_view(words)
+        return word_kernels.word_repetition(data, offsets, number, n, flags, breaks, classes, lower)
+
+    return features.kept(("roots_word_repetition", words, n), compute)
 
 
 @signal(unit="words", source=ROOTS)
@@ -139,10 +144,8 @@ def word_repetition_ratio_plainly(text: str, words: str = "whitespace", n: int =
 @signal(unit="fraction", source=ROOTS)
 def special_character_fraction(features: TextFeatures) -> NDArray[np.float64]:
     """Share of the characters that are punctuation, symbols, decimal digits or whitespace; 0 for empty text."""
-    counts = features.kept(
-        "special_characters", lambda: kernels.class_counts(features.data, features.offsets, character_classes(), SPECIAL)
-    )
-    return ratio(counts[:, kernels.MATCHING], counts[:, kernels.CHARACTERS])
+    counts = features.character_sorts
+    return ratio(counts[:, SPECIALS], counts[:, CHARACTERS])
 
 
 def special_character_fraction_plainly(text: str) -> float:
@@ -165,14 +168,11 @@ def _list_table(language: str, path: str) -> NDArray[np.uint64]:
 def _listed_fraction(features: TextFeatures, words: str, pairs: Pairs, slots: NDArray[np.uint64]) -> NDArray[np.float64]:
     if not slots.any():
         return np.zeros(len(features))
-    hashes, spans = hashed_words(features, words)
-    found = word_kernels.listed_word_counts(hashes, spans, slots)
-    if pairs != "none":
-        joint = ord(" ") if pairs == "spaced" else -1
-        data, offsets, flags, breaks = features.word_view(words)
-        number, classes, lower = SPLITTERS[words].number, character_classes(), tables().lower
-        found += word_kernels.listed_pair_counts(data, offsets, number, slots, joint, flags, breaks, classes, lower)
-    return np.minimum(ratio(found, np.diff(spans)), 1.0)
+    joint = {"none": word_kernels.WORDS_ALONE, "joined": word_kernels.JOINED, "spaced": ord(" ")}[pairs]
+    data, offsets, flags, breaks = features.word_view(words)
+    number, classes, lower = SPLITTERS[words].number, character_classes(), tables().lower
+    counts = word_kernels.listed_words(data, offsets, number, slots, joint, flags, breaks, classes, lower)
+    return np.minimum(ratio(counts[:, word_kernels.LISTED], counts[:, word_kernels.WORDS]), 1.0)
 
 
 def _listed_fraction_plainly(text: str, words: str, pairs: Pairs, entries: frozenset[str]) -> float:
