@@ -128,7 +128,7 @@ class C4(Filter):
         modules = (
             "signals.c4",
             "signals.sentences",
-            "c4_kernels",
+            "c4_phrase_kernels",
             "long_line_kernels",
             "cut_kernels",
             "sentences",

@@ -1,4 +1,4 @@
-"""Compiled kernels for C4's rules: which lines stay, and what the page rules look for."""
+"""A compiled kernel for C4's rules on lines: which of them stay."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gristmill.stages.c4_phrase_kernels import (
+    HAS_BRACE,
+    HAS_JAVASCRIPT,
+    HAS_LOREM_IPSUM,
+    HAS_POLICY,
+    POLICY_PHRASES,
+    find_phrases,
+    may_have_phrases,
+)
 from gristmill.stages.cut_kernels import (
     CUT_COLUMNS,
     PIECE_COLUMNS,
@@ -16,7 +25,7 @@ from gristmill.stages.cut_kernels import (
     write_pieces,
 )
 from gristmill.stages.numba_cache import njit
-from gristmill.stages.text_kernels import code_point_at, count_code_points, find_newline, load8, strip
+from gristmill.stages.text_kernels import code_point_at, strip
 from gristmill.stages.unicode_tables import DECIMAL_DIGIT, WHITESPACE
 
 if TYPE_CHECKING:
@@ -37,121 +46,8 @@ KEPT, TOO_LONG_WORD, NO_END_MARK, TOO_FEW_WORDS, SAYS_JAVASCRIPT, SAYS_POLICY, B
 """What becomes of a line; columns of the counts."""
 FATES = 7
 
-_PHRASES = ["lorem ipsum", "javascript", "terms of use", "privacy policy"]
-_PHRASES += ["cookie policy", "uses cookies", "use of cookies", "use cookies"]
-PHRASES = tuple(_PHRASES)
-_LOREM, _SCRIPT, _TERMS, _PRIVACY, _COOKIES = 0, 1, 2, 3, 4
-_PHRASE_BYTES = np.frombuffer("".join(PHRASES).encode(), dtype=np.uint8)
-_PHRASE_OFFSETS = np.cumsum([0, *map(len, PHRASES)])
-_AT_K = np.array([phrase.index("k") for phrase in PHRASES[_COOKIES:]])
-
-HAS_LOREM_IPSUM, HAS_JAVASCRIPT, HAS_POLICY, HAS_BRACE = 1, 2, 4, 8
-
-_TRIGGERS = np.array([chr(byte) in "jJmMvVkK{" or byte == 0xE2 for byte in range(256)])
 _EDIT = np.frombuffer(b"[edit]", dtype=np.uint8)
 _CITATION_NEEDED = np.frombuffer(b"[citation needed]", dtype=np.uint8)
-
-
-@njit("boolean(uint8[::1], int64)", inline=True)
-def _kelvin_sign(data: Bytes, position: int) -> bool:
-    """Whether the one character beyond ASCII stands there whose lower case is an ASCII letter (k) by itself."""
-    return bool(data[position] == 0xE2 and data[position + 1] == 0x84 and data[position + 2] == 0xAA)
-
-
-@njit("boolean(uint8[::1], int64, int64, int64, int64)")
-def _says(data: Bytes, begin: int, position: int, end: int, phrase: int) -> bool:
-    """Whether the lower-cased line [begin, end) has the phrase at `position`, which may lie before the line."""
-    if position < begin:
-        return False
-    for index in range(_PHRASE_OFFSETS[phrase], _PHRASE_OFFSETS[phrase + 1]):
-        if position >= end:
-            return False
-        byte = data[position]
-        if 65 <= byte <= 90:
-            byte |= 0x20
-        if byte == _PHRASE_BYTES[index]:
-            position += 1
-        elif _PHRASE_BYTES[index] == 0x6B and _kelvin_sign(data, position):
-            position += 3
-        else:
-            return False
-    return True
-
-
-@njit("int64(uint8[::1], int64, int64)")
-def find_phrases(data: Bytes, begin: int, end: int) -> int:
-    """Which of lorem ipsum, javascript, the policy phrases and `{` are in [begin, end); the HAS_ numbers added up."""
-    found = 0
-    for position in range(begin, end):
-        byte = data[position]
-        if not _TRIGGERS[byte]:
-            continue
-        small = byte | 0x20
-        if byte == 0x7B:
-            found |= HAS_BRACE
-        elif small == 0x6A:  # j
-            if _says(data, begin, position, end, _SCRIPT):
-                found |= HAS_JAVASCRIPT
-        elif small == 0x6D:  # m
-            if _says(data, begin, position - 4, end, _LOREM):
-                found |= HAS_LOREM_IPSUM
-            elif _says(data, begin, position - 3, end, _TERMS):
-                found |= HAS_POLICY
-        elif small == 0x76:  # v
-            if _says(data, begin, position - 3, end, _PRIVACY):
-                found |= HAS_POLICY
-        elif small == 0x6B or _kelvin_sign(data, position):
-            for phrase in range(_AT_K.size):
-                if _says(data, begin, position - _AT_K[phrase], end, _COOKIES + phrase):
-                    found |= HAS_POLICY
-    return found
-
-
-_ONES, _HIGHS, _SMALL = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080), np.uint64(0x2020202020202020)
-# four characters of each phrase that hardly any other text has, each eight times
-_RARE = np.array(
-    [int.from_bytes([byte] * 8, "little") for part in ("java", "m ip", "cy p", "okie", "f us") for byte in part.encode()],
-    dtype=np.uint64,
-)
-_BRACES, _E2, _84 = np.uint64(0x7B7B7B7B7B7B7B7B), np.uint64(0xE2E2E2E2E2E2E2E2), np.uint64(0x8484848484848484)
-
-
-@njit("uint64(uint64)", inline=True)
-def _zero_bytes(word: np.uint64) -> np.uint64:
-    """Not 0 exactly where one of the eight bytes is 0."""
-    return (word - _ONES) & ~word & _HIGHS
-
-
-@njit("boolean(uint8[::1], int64, int64)")
-def _may_have_lorem_ipsum(data: Bytes, begin: int, end: int) -> bool:
-    """Whether `m ip` is in [begin, end), eight places at a time; sometimes true where it is not."""
-    if end + 12 > data.size:
-        return True
-    for position in range(begin, end, 8):
-        first, second = load8(data, position) | _SMALL, load8(data, position + 1) | _SMALL
-        third, fourth = load8(data, position + 2) | _SMALL, load8(data, position + 3) | _SMALL
-        if _zero_bytes((first ^ _RARE[4]) | (second ^ _RARE[5]) | (third ^ _RARE[6]) | (fourth ^ _RARE[7])):
-            return True
-    return False
-
-
-@njit("boolean(uint8[::1], int64, int64)")
-def _may_have_phrases(data: Bytes, begin: int, end: int) -> bool:
-    """Whether rare letters of a phrase, or a brace, are in [begin, end), eight places at a time; sometimes true where none is."""
-    if end + 12 > data.size:
-        return True
-    for position in range(begin, end, 8):
-        found = _zero_bytes(load8(data, position) ^ _BRACES)
-        first, second = load8(data, position) | _SMALL, load8(data, position + 1) | _SMALL
-        third, fourth = load8(data, position + 2) | _SMALL, load8(data, position + 3) | _SMALL
-        for part in range(0, 20, 4):
-            unlike = (first ^ _RARE[part]) | (second ^ _RARE[part + 1]) | (third ^ _RARE[part + 2]) | (fourth ^ _RARE[part + 3])
-            found |= _zero_bytes(unlike)
-        # a Kelvin sign begins with E2 84; so do others, which are rare enough
-        found |= _zero_bytes((load8(data, position) ^ _E2) | (load8(data, position + 1) ^ _84))
-        if found:
-            return True
-    return False
 
 
 @njit("int64(uint8[::1], int64, int64, uint8[::1])")
@@ -303,7 +199,7 @@ def keep_lines(
     filled = cut = 0
     for row in range(documents):
         line, end = offsets[row], offsets[row + 1]
-        on = rules if _may_have_phrases(data, line, end) else rules & ~(JAVASCRIPT | POLICY | LEAVE_ANYWHERE)
+        on = rules if may_have_phrases(data, line, end) else rules & ~(JAVASCRIPT | POLICY | LEAVE_ANYWHERE)
         bracketed = on & CITATIONS != 0 and _brackets(data, line, end) != 0
         count = 0
         boundary = boundary_end = -1  # of the line that was kept last
@@ -347,42 +243,6 @@ def keep_lines(
     return out[:filled], new_offsets, fates, cuts[:cut]
 
 
-LOREM_IPSUM, BRACES, PAGE_CHARS = 0, 1, 2
-"""Columns of `page_counts`."""
-
-
-@njit("int64[:, ::1](uint8[::1], int64[::1], uint8[::1])")
-def page_counts(data: Bytes, offsets: Positions, flags: Bytes) -> Rows:
-    """What the page rules bound: occurrences of lorem ipsum and of `{`, and characters of the lines that are not blank.
-
-    Args:
-        data, offsets, flags: as in `keep_lines`.
-
-    Returns:
-        Shape (n_documents, 3). Lines are stripped and joined by one newline each for the characters.
-    """
-    result = np.zeros((offsets.size - 1, 3), dtype=np.int64)
-    for row in range(offsets.size - 1):
-        begin, end = offsets[row], offsets[row + 1]
-        braces = ipsum = 0
-        for position in range(begin, end):
-            braces += data[position] == 0x7B
-        for position in range(begin, end - 6 if _may_have_lorem_ipsum(data, begin, end) else begin):
-            if data[position] | 0x20 == 0x6D and data[position + 1] == 0x20:
-                ipsum += _says(data, begin, position - 4, end, _LOREM)
-        chars = 0
-        while begin < end:
-            line_end = find_newline(data, begin, end)
-            first, last = strip(data, begin, line_end, flags)
-            if first < last:
-                chars += count_code_points(data, first, last) + (chars > 0)
-            begin = line_end + 1
-        result[row, LOREM_IPSUM] = ipsum
-        result[row, BRACES] = braces
-        result[row, PAGE_CHARS] = chars
-    return result
-
-
 def fate_plainly(raw: str, line: str, max_word_chars: int, min_words: int, rules: int) -> int:
     """What becomes of a line; `raw` has its citation marks, `line` has them no more."""
     lowered = line.lower()
@@ -402,7 +262,7 @@ def fate_plainly(raw: str, line: str, max_word_chars: int, min_words: int, rules
         return SAYS_JAVASCRIPT
     if brace and rules & LEAVE_SURVIVORS:
         return KEPT
-    if rules & POLICY and any(phrase in lowered for phrase in PHRASES[_TERMS:]):
+    if rules & POLICY and any(phrase in lowered for phrase in POLICY_PHRASES):
         return SAYS_POLICY
     return KEPT
 

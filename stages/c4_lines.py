@@ -102,7 +102,8 @@ class C4Lines(Editor):
 
     def code(self) -> list[str]:
         """The kernels and what they are made of."""
-        return [*SIGNAL_CODE, "gristmill.stages.c4_kernels", "gristmill.stages.cut_kernels"]
+        modules = ("c4_kernels", "c4_phrase_kernels", "cut_kernels")
+        return [*SIGNAL_CODE, *(f"gristmill.stages.{module}" for module in modules)]
 
 
 def _losses(offsets: NDArray[np.int64], fates: NDArray[np.int64]) -> Iterator[Loss]:

@@ -68,7 +68,8 @@ class LineCorrections(Editor):
         """
         from gristmill.stages.cut_kernels import cuts_table, with_text
         from gristmill.stages.line_classes import line_classes
-        from gristmill.stages.line_correction_kernels import correct_lines, rare_parts
+        from gristmill.stages.line_correction_kernels import correct_lines
+        from gristmill.stages.rare_parts import rare_parts
         from gristmill.stages.unicode_tables import tables
 
         features = batch.features
@@ -99,7 +100,7 @@ class LineCorrections(Editor):
 
     def code(self) -> list[str]:
         """The kernels and what they are made of."""
-        modules = ("line_correction_kernels", "phrase_kernels", "cut_kernels", "line_classes")
+        modules = ("line_correction_kernels", "phrase_kernels", "rare_parts", "cut_kernels", "line_classes")
         return [*SIGNAL_CODE, *(f"gristmill.stages.{module}" for module in modules)]
 
     def _corrections(self) -> NDArray[np.int64]:

@@ -98,7 +98,7 @@ class Madlad(WithLists, Filter):
             "signals.c4",
             "signals.sentences",
             "madlad_kernels",
-            "c4_kernels",
+            "c4_phrase_kernels",
             "sentences",
             "sentence_spans",
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gristmill.stages.c4_kernels import HAS_POLICY, find_phrases
+from gristmill.stages.c4_phrase_kernels import HAS_POLICY, find_phrases, may_have_phrases
 from gristmill.stages.character_classes import UPPER
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import code_point_at, int64
@@ -97,5 +97,7 @@ def policy_phrases(data: Bytes, offsets: Positions) -> Positions:
     """1 for documents that say terms of use, privacy policy, cookie policy, uses cookies, use of cookies or use cookies."""
     result = np.zeros(offsets.size - 1, dtype=np.int64)
     for document in range(offsets.size - 1):
-        result[document] = int64(find_phrases(data, offsets[document], offsets[document + 1]) & HAS_POLICY != 0)
+        begin, end = offsets[document], offsets[document + 1]
+        if may_have_phrases(data, begin, end):
+            result[document] = int64(find_phrases(data, begin, end) & HAS_POLICY != 0)
     return result

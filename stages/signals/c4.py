@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gristmill.stages import c4_kernels as kernels
+from gristmill.stages import c4_phrase_kernels as kernels
 from gristmill.stages.long_line_kernels import third_longest_lines
 from gristmill.stages.signals import signal
 from gristmill.stages.unicode_tables import tables

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gristmill.stages import madlad_kernels as kernels
-from gristmill.stages.c4_kernels import PHRASES
+from gristmill.stages.c4_phrase_kernels import POLICY_PHRASES
 from gristmill.stages.character_classes import character_classes
 from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.sentences import split_sentences_plainly
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from gristmill.stages.features import TextFeatures
 
 MADLAD = "Kudugunta et al. 2023, arXiv:2309.04662, section 2.3 [code: allenai/datamap-rs src/map_fxn.rs]"
-_POLICIES = PHRASES[2:]
 
 
 @cached_by_files
@@ -148,4 +147,4 @@ def has_policy_phrase(features: TextFeatures) -> NDArray[np.float64]:
 
 def has_policy_phrase_plainly(text: str) -> float:
     """What `has_policy_phrase` computes, one text at a time."""
-    return float(any(phrase in text.lower() for phrase in _POLICIES))
+    return float(any(phrase in text.lower() for phrase in POLICY_PHRASES))
