@@ -177,6 +177,45 @@ def mixture_check(mixture: str, /, *, set: Sets = (), as_json: AsJson = False) -
         print(f"  {name}: {kind}")
 
 
+@mixture_app.command(name="tokenize")
+def mixture_tokenize(
+    mixture: str,
+    /,
+    *,
+    set: Sets = (),
+    tokenizer: str | None = None,
+    output: str | None = None,
+    workers: int | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the token shards of sources whose documents have none, so that the mixture can be trained on.
+
+    All documents of a source are tokenized; which of them are meant (where, quality_buckets) is decided by the plan. What was
+    made before of the same documents is not made again.
+
+    Example: gristmill mixture tokenize my-mixture.yaml --tokenizer tokenizer.json --output out/mixture
+
+    Args:
+        mixture: a file.
+        set: changes to the mixture, each PATH=VALUE.
+        tokenizer: a tokenizer.json; default: the mixture's.
+        output: folder that gets a run folder with shards for each source; default: the mixture's `shards`.
+        workers: processes on this machine; default: one a core.
+        as_json: print JSON.
+    """
+    from gristmill.pipeline.mixture.reading import load_mixture
+    from gristmill.pipeline.mixture.tokenizing import tokenize_sources
+
+    read = load_mixture(mixture, set)
+    rows = tokenize_sources(read, tokenizer, output, workers=workers)
+    if as_json:
+        show_json(rows)
+        return
+    print_table(rows)
+    if read.mixture.shards is None:
+        print(f"the mixture finds them after: gristmill mixture set {mixture} shards={output}", file=sys.stderr)
+
+
 @mixture_app.command(name="diff")
 def mixture_diff(old: str, new: str, /, *, sizes: Sizes = "measured", as_json: AsJson = False) -> None:
     """Compare two mixtures in tokens and epochs.

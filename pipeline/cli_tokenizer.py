@@ -36,7 +36,7 @@ def tokenizer_train(
     Args:
         documents: run folders, folders of documents, or files (Parquet, JSON lines, text); NAME=PATH gives one a name.
         output: the file to write, or a folder that gets a tokenizer.json.
-        mixture: a mixture's file: learn from its sources by their weights, in place of documents.
+        mixture: a mixture's file: learn from the documents it chooses, by its weights, in place of documents.
         weights: NAME=WEIGHT of named documents: their shares of the text to learn from.
         sample_bytes: most bytes of text to learn from, e.g. 100MB.
         seed: decides which documents are the sample.
@@ -86,14 +86,17 @@ def _train_weighted(
     fewer: bool,
 ) -> dict[str, Any]:
     """Train on sources with weights, and say what each gave."""
+    from gristmill.pipeline.tokenizer_sources import mixture_sources
     from gristmill.tokenizers.documents import batches_of, document_files
     from gristmill.tokenizers.training import WeightedDocuments, train_on_sources, write_tokenizer
 
-    found = _of_mixture(mixture) if mixture is not None else _of_weights(documents, weights)
-    sources = []
-    for name, (path, weight) in found.items():
-        files = document_files(path)
-        sources.append(WeightedDocuments(name, lambda files=files: batches_of(files), weight))  # type: ignore[misc]
+    if mixture is not None:
+        sources = mixture_sources(mixture)
+    else:
+        sources = []
+        for name, (path, weight) in _of_weights(documents, weights).items():
+            files = document_files(path)
+            sources.append(WeightedDocuments(name, lambda files=files: batches_of(files), weight))  # type: ignore[misc]
     content, rows = train_on_sources(sources, settings, sample_bytes=sample_bytes, seed=seed, eos=eos)
     totals = {name: sum(row[name] for row in rows) for name in ("documents", "bytes", "documents_read")}
     return write_tokenizer(content, output, settings.vocab_size, fewer=fewer) | totals | {"sources": rows}
@@ -114,13 +117,6 @@ def _of_weights(documents: Sequence[str], weights: Sequence[str]) -> dict[str, t
             "name each once, as NAME=PATH, and weigh each"
         )
     return {name: (paths[name], given[name]) for name in paths}
-
-
-def _of_mixture(path: str) -> dict[str, tuple[str, float]]:
-    """The documents and weights of a mixture's sources."""
-    from gristmill.pipeline.tokenizer_sources import mixture_sources
-
-    return mixture_sources(path)
 
 
 def _named(text: str) -> tuple[str, str]:

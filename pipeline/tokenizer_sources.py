@@ -2,45 +2,90 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from gristmill.pipeline.errors import UserError
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gristmill.pipeline.mixture.folders import Folder
+    from gristmill.pipeline.mixture.reading import ReadMixture
+    from gristmill.tokenizers.training import WeightedDocuments
 
 
-def mixture_sources(path: str) -> dict[str, tuple[str, float]]:
-    """Documents and weight of each source of a mixture; relative paths are sought beside the file first.
+def mixture_sources(path: str) -> list[WeightedDocuments]:
+    """The chosen documents of each source of a mixture (of each bucket, where it has such), with their weight.
+
+    Weights that the mixture gives are taken as they are, and a source's is spread over its buckets by their bytes and repeat
+    counts. Where weights come about otherwise, by sizes or epochs, they are the shares of the mixture's plan.
 
     Raises:
-        UserError: the file is no mixture, or a source has no documents or no weight of its own, or takes a part of its documents.
+        UserError: the file is no mixture, a source has no documents, or the documents are not such as it says.
     """
-    from pydantic import ValidationError
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from gristmill.pipeline.mixture.folders import columns_named, open_folder
+    from gristmill.pipeline.mixture.reading import load_mixture
+    from gristmill.tokenizers.training import WeightedDocuments
 
-    from gristmill.pipeline.mixture.settings import Mixture
+    read = load_mixture(path)
+    folders: dict[str, Folder] = {}
+    for name, source in read.mixture.sources.items():
+        if source.documents is None or (folder := open_folder(read, name)) is None or not folder.documents:
+            raise read.error(("sources", name), "has no documents; a tokenizer learns from documents, not from token shards")
+        # a source of a run's shards is told by its folder, a document by its column
+        folders[name] = folder
+    weights = _weights(read, folders)
+    sources = []
+    for name, folder in folders.items():
+        labels = _labels(read, name)
+        for number, label in enumerate(labels):
+            bucket = number if columns_named(read, name) else None
 
-    file = Path(path)
-    try:
-        given = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
-        mixture = Mixture.model_validate(given)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give the file of a mixture") from error
-    except YAMLError as error:
-        raise UserError(f"{path}: is no YAML: {error}") from error
-    except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())) from error
-    found = {}
-    for name, source in mixture.sources.items():
-        if source.documents is None or source.weight is None:
-            missing = "documents" if source.documents is None else "weight"
-            raise UserError(
-                f"{path}: sources.{name} has no {missing}; a tokenizer learns from documents, each with a weight given"
-            )
-        if taken := [key for key in ("where", "only", "quality_buckets") if getattr(source, key) is not None]:
-            raise UserError(
-                f"{path}: sources.{name} has {', '.join(taken)}, which tokenizers do not know; "
-                "name the documents themselves, with --weights"
-            )
-        beside = file.parent / source.documents
-        found[name] = (str(beside) if beside.exists() else source.documents, source.weight)
-    return found
+            def batches(name: str = name, folder: Folder = folder, bucket: int | None = bucket) -> Iterator[pa.RecordBatch]:
+                return _batches(read, name, folder, bucket)
+
+            if weights[label]:
+                sources.append(WeightedDocuments(label, batches, weights[label]))
+    return sources
+
+
+def _labels(read: ReadMixture, name: str) -> list[str]:
+    buckets = read.mixture.sources[name].quality_buckets
+    return [name] if buckets is None else [f"{name}:{label}" for label, _ in buckets.labels()]
+
+
+def _weights(read: ReadMixture, folders: dict[str, Folder]) -> dict[str, float]:
+    """Weight of each source or bucket."""
+    from gristmill.pipeline.mixture.planning import make_plan
+    from gristmill.pipeline.mixture.sizes import document_bytes
+
+    given = {name: source.weight for name, source in read.mixture.sources.items()}
+    if read.mixture.weights.way != "given" or None in given.values():
+        return {source.source: source.weight for source in make_plan(read).plan.sources}
+    weights: dict[str, float] = {}
+    for name, weight in given.items():
+        buckets = read.mixture.sources[name].quality_buckets
+        if buckets is None:
+            weights[name] = weight or 0.0
+            continue
+        sizes = [
+            size * repeat for size, (_, repeat) in zip(document_bytes(read, name, folders[name]), buckets.labels(), strict=True)
+        ]
+        whole = sum(sizes)
+        for label, size in zip(_labels(read, name), sizes, strict=True):
+            weights[label] = (weight or 0.0) * size / whole if whole else 0.0
+    return weights
+
+
+def _batches(read: ReadMixture, name: str, folder: Folder, bucket: int | None) -> Iterator[pa.RecordBatch]:
+    """Columns `id` and `text` of the documents in a bucket; of all when None."""
+    import pyarrow as pa
+
+    from gristmill.pipeline.mixture.folders import document_batches
+    from gristmill.pipeline.mixture.sizes import chosen_documents
+
+    if bucket is None:
+        for table in document_batches(folder, ["id", "text"]):
+            yield from table.select(["id", "text"]).to_batches()
+        return
+    for table, chosen in chosen_documents(read, name, folder, ["text"]):
+        yield from table.filter(pa.array(chosen == bucket)).select(["id", "text"]).to_batches()

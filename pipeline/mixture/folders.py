@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.mixture.reading import ReadMixture
 from gristmill.pipeline.mixture.where import Where, unknown_column
 from gristmill.pipeline.recipe_errors import nearest_first
@@ -63,14 +64,16 @@ def open_folder(read: ReadMixture, name: str) -> Folder | None:
         folder = _shards_only(path) if key == "shards" else _documents(path, source.only)
     except (ShardError, FileNotFoundError, ValueError, OSError) as error:
         raise read.error(loc, str(error)) from error
-    if folder.manifest is not None and source.only:
+    if folder.manifest is None and read.mixture.shards is not None:
+        folder = _with_made_shards(read, name, folder)
+    elif folder.manifest is not None and source.only:
         folder = _narrowed(read, name, folder, source.only)
     _check_columns(read, name, folder)
     return folder
 
 
 def _wanted(key: str) -> str:
-    return "a run folder, or a folder of Parquet files of documents" if key == "documents" else "a folder of token shards"
+    return "a run folder, or a folder of documents" if key == "documents" else "a folder of token shards"
 
 
 def _shards_only(path: Path) -> Folder:
@@ -97,6 +100,8 @@ def _documents(path: Path, only: tuple[str, ...] | None) -> Folder:
     from gristmill.tokenizers.shards import read_manifest
 
     files = _parquet_files(path)
+    if not files:
+        return _of_lines(path, only)
     run, below = _run_of(path)
     signals = tuple(sorted((run / "signals").glob("**/*.parquet"))) if run else ()
     shards = run / "shards" if run and (run / "shards" / FILE_NAME).is_file() else None
@@ -114,15 +119,24 @@ def _documents(path: Path, only: tuple[str, ...] | None) -> Folder:
     return Folder(path, files, signals, shards, manifest, entries, pa.schema(list(fields.values())), only)
 
 
+def _of_lines(path: Path, only: tuple[str, ...] | None) -> Folder:
+    """Documents in JSON lines or plain text: of their columns id, source and language are known."""
+    from gristmill.tokenizers.documents import document_files, schema
+
+    try:
+        files = tuple(Path(file.removeprefix("file://")) for file in document_files(str(path)))
+    except ValueError:
+        raise ValueError(f"{path} holds no file of documents (.parquet, .jsonl, .txt); give {_wanted('documents')}") from None
+    columns = schema()
+    return Folder(path, files, (), None, None, (), columns.remove(columns.get_field_index("text")), only)
+
+
 def _parquet_files(path: Path) -> tuple[Path, ...]:
-    """The files of documents behind a path, sorted: itself, or those below it; of a run its documents only."""
+    """The Parquet files behind a path, sorted: itself, or those below it; of a run its documents only."""
     if path.is_file():
-        return (path,)
+        return (path,) if path.suffix == ".parquet" else ()
     below = path / "documents" if (path / "documents").is_dir() else path
-    files = tuple(sorted(below.glob("**/*.parquet")))
-    if not files:
-        raise ValueError(f"{path} holds no Parquet file, so no documents; give {_wanted('documents')}")
-    return files
+    return tuple(sorted(below.glob("**/*.parquet")))
 
 
 def _run_of(path: Path) -> tuple[Path | None, str | None]:
@@ -132,6 +146,21 @@ def _run_of(path: Path) -> tuple[Path | None, str | None]:
         if (run / "run.json").is_file() and (run == full or full.relative_to(run).parts[0] == "documents"):
             return run, below
     return None, None
+
+
+def _with_made_shards(read: ReadMixture, name: str, folder: Folder) -> Folder:
+    """The folder with the token shards that `gristmill mixture tokenize` has made of it, if it has."""
+    from gristmill.tokenizers.shards import read_manifest
+
+    shards = Path(read.mixture.shards or "") / name / "shards"
+    if not (shards / FILE_NAME).is_file():
+        return folder
+    try:
+        manifest = read_manifest(shards)
+    except ShardError as error:
+        raise read.error(("shards",), str(error)) from error
+    entries = tuple(entry for entry in manifest.sources if entry.name == name)
+    return replace(folder, shards=shards, manifest=manifest, entries=entries)
 
 
 def _narrowed(read: ReadMixture, name: str, folder: Folder, only: tuple[str, ...]) -> Folder:
@@ -230,6 +259,9 @@ def document_batches(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
     for file in folder.documents:
+        if file.suffix != ".parquet":
+            yield from _line_batches(folder, file, columns)
+            continue
         with pq.ParquetFile(file) as parquet:
             held = parquet.schema_arrow.names
             wanted = [*dict.fromkeys([*columns, *(["source"] if folder.only is not None else [])])]
@@ -243,3 +275,20 @@ def document_batches(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
                 if folder.only is not None:
                     table = table.filter(pc.field("source").isin(list(folder.only)))
                 yield table
+
+
+def _line_batches(folder: Folder, file: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """The documents of a file of JSON lines or text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from gristmill.tokenizers.documents import batches_of
+
+    try:
+        for batch in batches_of([str(file)]):
+            table = pa.table(batch.columns, names=batch.schema.names)
+            if folder.only is not None:
+                table = table.filter(pc.field("source").isin(list(folder.only)))
+            yield table.select([*dict.fromkeys(columns)])
+    except ValueError as error:
+        raise UserError(str(error)) from error

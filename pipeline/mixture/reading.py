@@ -260,7 +260,7 @@ def _step(at: Any, part: str, assignment: str) -> str | int:
 
 def _seek_beside(data: dict[str, Any], folder: str) -> None:
     """Turn the relative paths that lead somewhere from the mixture's own folder into such that do from here."""
-    places = [(data, "tokenizer")]
+    places = [(data, "tokenizer"), (data, "shards")]
     sources = data.get("sources")
     for source in sources.values() if isinstance(sources, dict) else ():
         if isinstance(source, dict):

@@ -175,6 +175,8 @@ class Mixture(Settings):
     """Most passes over a source."""
     tokenizer: str | None = None
     """A tokenizer.json, to count the tokens of documents that have no shards; without it they are estimated."""
+    shards: str | None = None
+    """Where `gristmill mixture tokenize` writes token shards of sources whose documents have none."""
     bytes_per_token: PositiveFloat = 3.5
     """For that estimate: bytes of text per token."""
     sources: Annotated[dict[SourceName, Source], Field(min_length=1)]

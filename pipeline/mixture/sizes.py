@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from gristmill.pipeline.mixture import folders
+from gristmill.pipeline.mixture.choosing import ChosenIds, buckets_of, chooser, chosen_documents, fixed
 from gristmill.pipeline.mixture.folders import SHARD_COLUMNS, Folder, columns_named
 from gristmill.pipeline.mixture.reading import ReadMixture
-from gristmill.pipeline.mixture.settings import Source
-from gristmill.pipeline.mixture.where import Where
 from gristmill.tokenizers.mixture_plan import PlannedShard, PlannedShards
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
 Counted = Literal["exact", "tokenizer", "estimated", "published"]
-Choose = Callable[["pa.Table"], "NDArray[np.int64]"]
-"""From a table of documents to the bucket of each, -1 for those not meant."""
 
 
 @dataclass(frozen=True)
@@ -119,53 +115,12 @@ def _planned(folder: Folder) -> tuple[PlannedShards, ...]:
     )
 
 
-def _buckets(source: Source, name: str) -> list[tuple[str, float | None]]:
-    if source.quality_buckets is None:
-        return [(name, None)]
-    return [(f"{name}:{label}", repeat) for label, repeat in source.quality_buckets.labels()]
-
-
-def _chooser(source: Source, schema: pa.Schema) -> Choose:
-    """What decides about a batch of documents with these columns."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    condition = Where(source.where).expression(schema) if source.where is not None else None
-
-    def choose(table: pa.Table) -> NDArray[np.int64]:
-        bucket = np.zeros(len(table), dtype=np.int64)
-        if (by := source.quality_buckets) is not None:
-            column = table[by.column].combine_chunks()
-            if by.at_least is not None:
-                values = column.to_numpy(zero_copy_only=False)
-                # a bound in the column's own precision: 0.8 of 32 bits is not below 0.8
-                bounds = np.array(sorted(by.at_least, reverse=True)).astype(
-                    values.dtype if values.dtype.kind == "f" else np.float64
-                )
-                with np.errstate(invalid="ignore"):
-                    reached = (values[:, None] >= bounds[None, :]) & ~np.isnan(values.astype(np.float64))[:, None]
-                bucket = np.where(reached.any(axis=1), reached.argmax(axis=1), -1).astype(np.int64)
-            else:
-                plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-                labels = pa.array(list(by.equals or {}), plain.type)
-                bucket = pc.fill_null(pc.index_in(plain, labels, skip_nulls=True), -1).to_numpy().astype(np.int64)
-        if condition is not None:
-            rows = table.append_column("row number", pa.array(np.arange(len(table)))).filter(condition)["row number"].to_numpy()
-            kept = np.zeros(len(table), dtype=bool)
-            kept[rows] = True
-            bucket[~kept] = -1
-        return bucket
-
-    return choose
-
-
 def _of_shards(read: ReadMixture, name: str, folder: Folder) -> tuple[list[Measured], int]:
     """Count chosen documents of shards from their `.docs.parquet`."""
     import numpy as np
 
     source = read.mixture.sources[name]
-    buckets = _buckets(source, name)
+    buckets = buckets_of(source, name)
     tallies = [_Tally() for _ in buckets]
     spans: list[list[NDArray[np.int64]]] = [[] for _ in buckets]
     seen, at = 0, 0
@@ -203,12 +158,13 @@ def _shard_rows(
     """Of the documents of each shard in turn: tokens, bytes, bucket."""
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    by_id = _chosen_ids(read, name, folder) if folder.documents else None
+    from gristmill.tokenizers.shards import HASH_BYTES
+
+    by_id = ChosenIds(read, name, folder) if folder.documents else None
     named = columns_named(read, name)
-    choose = None if by_id is not None else _chooser(read.mixture.sources[name], folder.columns)
+    choose = chooser(read.mixture.sources[name], folder.columns)
     for shard in (shard for entry in folder.entries for shard in entry.shards):
         stored = ["doc_id"] if by_id is not None else [SHARD_COLUMNS.get(column, column) for column in named]
         table = pq.read_table(
@@ -216,74 +172,11 @@ def _shard_rows(
         )
         lengths, sizes = (table[column].to_numpy().astype(np.int64) for column in ("n_tokens", "n_bytes"))
         if by_id is not None:
-            ids, buckets = by_id
-            found = pc.index_in(table["doc_id"].combine_chunks(), ids)
-            chosen = np.where(
-                found.is_valid().to_numpy(zero_copy_only=False),
-                buckets[pc.fill_null(found, 0).to_numpy()] if len(buckets) else -1,
-                -1,
-            )
-        elif choose is not None:
+            # read back as binary of any length
+            chosen = by_id.buckets(fixed(pa.concat_arrays(table["doc_id"].cast(pa.binary(HASH_BYTES)).chunks)))
+        else:
             chosen = choose(pa.table({column: table[SHARD_COLUMNS.get(column, column)] for column in named}))
         yield lengths, sizes, chosen
-
-
-def _chosen_ids(read: ReadMixture, name: str, folder: Folder) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Hashed ids of the chosen documents, and their buckets: 24 bytes a document, for all documents of the source."""
-    import numpy as np
-    import pyarrow as pa
-
-    from gristmill.tokenizers.shards import HASH_BYTES, doc_hashes
-
-    ids, buckets = [], []
-    for table, chosen in _chosen_documents(read, name, folder, []):
-        kept = chosen >= 0
-        ids.append(doc_hashes(table["id"].filter(pa.array(kept)).to_pylist()))
-        buckets.append(chosen[kept])
-    if not ids:
-        return pa.array([], pa.binary(HASH_BYTES)), np.zeros(0, dtype=np.int64)
-    return pa.concat_arrays(ids), np.concatenate(buckets)
-
-
-def _chosen_documents(
-    read: ReadMixture, name: str, folder: Folder, more: list[str]
-) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
-    """Batches of documents with the columns that conditions name (and `more`), and the bucket of each document."""
-    named = columns_named(read, name)
-    choose = _chooser(read.mixture.sources[name], folder.columns)
-    own, from_signals = _split_columns(folder, named)
-    signals = _signals(folder, from_signals) if from_signals else None
-    for table in folders.document_batches(folder, ["id", *sorted(own), *more]):
-        if signals is not None:
-            table = table.join(signals, "id", join_type="left outer")
-        yield table, choose(table)
-
-
-def _split_columns(folder: Folder, named: set[str]) -> tuple[set[str], list[str]]:
-    """Of the named columns those of the documents, and those of the signals."""
-    import pyarrow.parquet as pq
-
-    held = {name for file in folder.documents for name in pq.read_schema(file).names}
-    return named & held, sorted(named - held)
-
-
-def _signals(folder: Folder, columns: list[str]) -> pa.Table:
-    """Id and signals, a row a document: a signal was measured on one version of the text, or the newest counts."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    parts = []
-    for file in folder.signals:
-        held = pq.read_schema(file).names
-        if wanted := [column for column in columns if column in held]:
-            versions = ["version"] if "version" in held else []
-            parts.append(pq.read_table(file, columns=["id", *versions, *wanted]))
-    table = pa.concat_tables(parts, promote_options="default")
-    if "version" in table.schema.names:
-        table = table.sort_by([("id", "ascending"), ("version", "ascending")])
-    # `last` passes over nulls: rows of versions that did not measure a signal do not hide it
-    grouped = table.group_by("id", use_threads=False).aggregate([(column, "last") for column in columns])
-    return grouped.select(["id", *(f"{column}_last" for column in columns)]).rename_columns(["id", *columns])
 
 
 def _counter(read: ReadMixture) -> tuple[Counted, Any]:
@@ -305,10 +198,10 @@ def _of_documents(read: ReadMixture, name: str, folder: Folder, count: tuple[Cou
     import pyarrow.compute as pc
 
     counted, encoder = count
-    buckets = _buckets(read.mixture.sources[name], name)
+    buckets = buckets_of(read.mixture.sources[name], name)
     tallies = [_Tally() for _ in buckets]
     seen = 0
-    for table, chosen in _chosen_documents(read, name, folder, ["text"]):
+    for table, chosen in chosen_documents(read, name, folder, ["text"]):
         seen += len(table)
         for index, tally in enumerate(tallies):
             texts = table["text"].filter(pa.array(chosen == index))
@@ -324,3 +217,8 @@ def _of_documents(read: ReadMixture, name: str, folder: Folder, count: tuple[Cou
         for (row, repeat), t in zip(buckets, tallies, strict=True)
     ]
     return rows, seen
+
+
+def document_bytes(read: ReadMixture, name: str, folder: Folder) -> list[int]:
+    """Bytes of the chosen documents, in each bucket."""
+    return [row.bytes or 0 for row in _of_documents(read, name, folder, ("estimated", None))[0]]

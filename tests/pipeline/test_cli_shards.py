@@ -44,6 +44,22 @@ def test_held_out_documents_stay_so_when_the_corpus_grows(run, tmp_path, capsys)
         assert bool(json.loads(found[0])) == bool(json.loads(found[1]))
 
 
+def test_sources_of_a_run_keep_their_names(run, tmp_path, capsys):
+    for source in ("web", "books"):
+        recipe = tmp_path / f"{source}.jsonl"
+        recipe.write_text("".join(json.dumps({"id": f"{source}{i}", "text": f"{source} {i}"}) + "\n" for i in range(5)))
+    (tmp_path / "two.yaml").write_text(
+        "name: two\nsources:\n"
+        + "".join(f"  {s}: {{read: {{format: jsonl, paths: [{tmp_path}/{s}.jsonl], id: column}}}}\n" for s in ("web", "books"))
+    )
+    assert said(capsys, "run", tmp_path / "two.yaml", "--output", tmp_path / "run", "--workers", "0")[0] == 0
+    flags = ["--tokenizer", run / "shards/tokenizer.json", "--workers", "0"]
+    assert said(capsys, "stage", "tokenize", tmp_path / "run", tmp_path / "tokens", *flags)[0] == 0
+    found = json.loads((tmp_path / "tokens/shards/manifest.json").read_text())["sources"]
+    assert [(source["name"], source["docs"]) for source in found] == [("books", 5), ("web", 5)]
+    assert json.loads(said(capsys, "shards", "find", tmp_path / "tokens/shards", "--doc-id", "web3", "--json")[1])
+
+
 def test_documents_are_found_and_shown(run, capsys):
     status, text, _ = said(capsys, "shards", "find", run / "shards", "--doc-id", "d0", "--json")
     places = json.loads(text) or json.loads(said(capsys, "shards", "find", run / "held_out", "--doc-id", "d0", "--json")[1])

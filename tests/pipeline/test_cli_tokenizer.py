@@ -76,6 +76,38 @@ def test_a_mixture_gives_sources_and_weights(documents, capsys):
     ]
 
 
+def test_a_mixture_chooses_documents_for_the_tokenizer(documents, capsys):
+    rows = [{"id": f"d{n}", "text": "z" * (n + 1), "language": "en" if n % 2 else "de"} for n in range(20)]
+    (documents / "both.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (documents / "mix.yaml").write_text(
+        "name: mix\ntokens: 100\nsources:\n"
+        "  web: {documents: web.jsonl, weight: 1}\n"
+        "  both: {documents: both.jsonl, weight: 1, where: id != 'd19',"
+        " quality_buckets: {column: language, equals: {en: 2, de: 1}}}\n"
+    )
+    arguments = ["tokenizer", "train", "--output", documents / "t.json", "--vocab-size", "262", "--fewer", "--json"]
+    status, text, _ = said(capsys, *arguments, "--mixture", documents / "mix.yaml")
+    found = {row["source"]: (row["documents"], round(row["weight"], 6)) for row in json.loads(text)["sources"]}
+    english, german = sum(n + 1 for n in range(1, 19, 2)), sum(n + 1 for n in range(0, 20, 2))
+    share = 2 * english / (2 * english + german)
+    assert status == 0
+    assert found == {"both:de": (10, round((1 - share) / 2, 6)), "both:en": (9, round(share / 2, 6)), "web": (30, 0.5)}
+
+
+def test_weights_that_follow_sizes_are_those_of_the_plan(documents, capsys):
+    (documents / "mix.yaml").write_text(
+        "name: mix\ntokens: 100\nweights: proportional\nsources:\n"
+        "  web: {documents: web.jsonl}\n  code: {documents: code.jsonl}\n"
+    )
+    arguments = ["tokenizer", "train", "--output", documents / "t.json", "--vocab-size", "262", "--fewer", "--json"]
+    status, text, _ = said(capsys, *arguments, "--mixture", documents / "mix.yaml")
+    # 53 and 46 bytes a document; whole tokens of 100
+    assert (status, [(row["source"], row["weight"]) for row in json.loads(text)["sources"]]) == (
+        0,
+        [("code", 0.46), ("web", 0.54)],
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -89,7 +121,7 @@ def test_a_mixture_gives_sources_and_weights(documents, capsys):
         ([], "name documents to learn from, or a --mixture; one of the two"),
         (["a=web.jsonl", "--weights", "a=x"], "--weights a=x: should be NAME=WEIGHT"),
         (["a=web.jsonl", "--weights", "b=1"], "--weights names b; the documents are a"),
-        (["--mixture", "absent.yaml"], "absent.yaml: No such file or directory"),
+        (["--mixture", "absent.yaml"], "absent.yaml: there is no such file"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(arguments, message, documents, capsys, monkeypatch):

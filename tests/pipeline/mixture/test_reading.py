@@ -49,8 +49,8 @@ def test_all_mistakes_are_told_at_once_with_file_and_line(write):
     )
     assert mistakes(path) == [
         "m.yaml:2: tokens: is 'lots'; should be a number such as 300B, 1.4T, 20M or 5000",
-        "m.yaml:3: max_epoch: unknown key; a mixture takes max_epochs, name, tokens, weights, tokenizer, bytes_per_token, "
-        "sources, phases",
+        "m.yaml:3: max_epoch: unknown key; a mixture takes max_epochs, name, tokens, weights, tokenizer, shards, "
+        "bytes_per_token, sources, phases",
         "m.yaml:5: sources.web.weight: is -1; should be greater than or equal to 0",
         "m.yaml:9: sources.books.epochs: stands beside weight; a source has one or the other",
         "m.yaml:10: sources.books.where: where 'language = \"en\"' cannot be read near '= \"en\"'; "
