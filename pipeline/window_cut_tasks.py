@@ -231,10 +231,15 @@ def join_windows(
     """
     found = ExchangeFiles(work, f"{prefix}.spans", ["address", "start"], lambda rows: np.full(rows.num_rows, pack.number))
     told = _by_chunk(merged(work, sent, ["chunk", "group"]))
+    following = next(told, None)
     for number, file in enumerate(places):
+        repeats = None
+        if following is not None and following[0] == number:
+            _, *repeats = following
+            following = next(told, None)
         table = pa.concat_tables(read_batches(work, file["file"])).combine_chunks()
         groups, rows, units, starts, ends = (table[name].to_numpy() for name in ("group", "row", "unit", "start", "end"))
-        goes, first = _going(groups, rows, told.get(number), pack.number, first_stays)
+        goes, first = _going(groups, rows, repeats, pack.number, first_stays)
         rows, units, starts, ends, first = (values[goes] for values in (rows, units, starts, ends, first))
         heads = np.ones(len(rows), dtype=bool)
         heads[1:] = (rows[1:] != rows[:-1]) | (units[1:] > units[:-1] + length)
@@ -246,21 +251,27 @@ def join_windows(
     return found.close()
 
 
-def _by_chunk(tables: Iterable[pa.Table]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """By number of a chunk: the groups that were told of, and the documents with their first copies."""
-    rows = list(tables)
-    if not rows:
-        return {}
-    told = pa.concat_tables(rows)
-    chunks = told["chunk"].to_numpy() & ((1 << CHUNK_BITS) - 1)
-    groups, first = told["group"].to_numpy(), told["first"].to_numpy()
-    heads = _heads(chunks)
-    bounds = np.append(heads, len(chunks))
-    return {int(chunks[begin]): (groups[begin:end], first[begin:end]) for begin, end in pairwise(bounds)}
+def _by_chunk(tables: Iterable[pa.Table]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """For each chunk in turn: its number, the groups that were told of, and the documents with their first copies."""
+    held: list[pa.Table] = []
+    for table in tables:
+        heads = _heads(table["chunk"].to_numpy())
+        for begin, end in pairwise([*heads.tolist(), table.num_rows]):
+            if held and held[-1]["chunk"][0] != table["chunk"][begin]:
+                yield _told(held)
+                held = []
+            held.append(table.slice(begin, end - begin))
+    if held:
+        yield _told(held)
+
+
+def _told(rows: list[pa.Table]) -> tuple[int, np.ndarray, np.ndarray]:
+    table = pa.concat_tables(rows)
+    return table["chunk"][0].as_py() & ((1 << CHUNK_BITS) - 1), table["group"].to_numpy(), table["first"].to_numpy()
 
 
 def _going(
-    groups: np.ndarray, rows: np.ndarray, told: tuple[np.ndarray, np.ndarray] | None, pack: int, first_stays: bool
+    groups: np.ndarray, rows: np.ndarray, told: Sequence[np.ndarray] | None, pack: int, first_stays: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which windows of a chunk are to be cut, and the document with the first copy of each."""
     count = int(groups.max()) + 1
