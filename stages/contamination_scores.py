@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Measure = Literal["rarity", "tokens", "runs", "rare_runs"]
 """What a share is of: `tokens` of the text, those covered by runs that were found; so, each by its rarity (`rarity`);
 `runs` of the text; so, those that few documents hold (`rare_runs`)."""
+FEW = 10
+"""A run that no more documents hold is no common phrase, however small the corpus; GPT-3's number (`common`)."""
 _POSTINGS = 1 << 22
 """Runs of texts that are looked at together."""
 DOCUMENTS, HELD = "documents:", "runs:"
@@ -107,7 +109,8 @@ class Scorer:
     def weights(self) -> Floats:
         """Weight of each run, from 0 to 1.
 
-        By rarity: log((N + 1) / n) / log(N + 1) for a run that n of N documents hold: 1 for one, near 0 for all of them.
+        By rarity: 1 for a run that at most `FEW` documents hold, then falling with the logarithm of their number, to near 0 for
+        what all of N documents hold: log((N + 1) / n) / log((N + 1) / FEW).
         """
         weights = np.ones(len(self.index.keys), dtype=np.float64)
         if self.holding is None or not self.documents:
@@ -115,7 +118,9 @@ class Scorer:
         if self.measure == "rarity":
             held, place = np.unique(np.maximum(self.holding, 1), return_inverse=True)
             # rounded: processors may differ in a logarithm's last bit
-            weights = np.round(1.0 - np.log(held) / np.log(self.documents + 1), 9).clip(0.0, 1.0)[place]
+            if self.documents >= FEW:
+                falling = np.log((self.documents + 1) / held) / np.log((self.documents + 1) / FEW)
+                weights = np.round(falling, 9).clip(0.0, 1.0)[place]
         elif self.measure == "rare_runs":
             weights = (self.holding <= self.common).astype(np.float64)
         return weights
