@@ -72,6 +72,6 @@ def _opened(read: ReadMixture, name: str) -> Folder:
     if folder.shards is None and read.mixture.sources[name].only is not None and not (folder.path / "run.json").is_file():
         raise read.error(
             ("sources", name, "only"),
-            f"chooses sources of a run; {folder.path} is none, and would be tokenized as a whole: give each source a folder of its own",
+            f"chooses sources of a run; {folder.path} is none and is tokenized as a whole; give each source a folder of its own",
         )
     return folder
