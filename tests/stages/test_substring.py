@@ -120,3 +120,11 @@ def test_what_is_left_of_a_document_decides_its_fate(most, floor, rules):
         {"row": 0, "start": 0, "end": 10, "text": "0123456789"},
         {"row": 1, "start": 0, "end": 9, "text": "012345ééé"},
     ]
+
+
+def test_all_windows_are_units_and_equal_ones_have_equal_keys():
+    table = Batch.of(pa.table({"text": ["one two one", "a b c d e f g h i", "", "b c d e f g h i"]}))
+    windows = Substring(min_length=8).emit(table).to_pylist()
+    assert [(one["row"], one["start"], one["end"]) for one in windows] == [(1, 0, 16), (1, 2, 17), (3, 0, 15)]
+    keys = [(one["key"], one["check"]) for one in windows]
+    assert keys[0] != keys[1] == keys[2]
