@@ -87,7 +87,7 @@ def forget(
         return
     if done.forgotten:
         print(
-            f"{done.forgotten:,} forgotten; {done.kept:,} documents instead of {done.kept_before:,}, "
-            f"with {done.back:+,} that come or go because of it",
+            f"{done.forgotten:,} forgotten. The run has {done.kept:,} documents, before it had {done.kept_before:,}; "
+            f"{done.back:+,} because others went"
         )
     print(f"{done.purged.files:,} files of finished steps deleted, {done.purged.bytes:,} bytes", file=sys.stderr)
