@@ -126,7 +126,7 @@ def _run_at(run: str | os.PathLike[str]) -> tuple[Storage, Facts]:
     if not name.strip():
         raise UserError("RUN: names no folder; give one that `gristmill run` wrote")
     found = Storage(name)
-    folder = Storage(found.path()) if found.local else found
+    folder = Storage(os.path.abspath(found.path())) if found.local else found
     if Forgotten.of(folder).pending and folder.exists(RUN):
         facts: Facts = folder.get_json(RUN)  # whatever its status: the last request may have been killed while publishing
     else:

@@ -157,7 +157,7 @@ def run(
 
 def name_of(folder: Storage) -> str:
     """The name by which a run's own documents are known in an index: its folder, from wherever it is looked at."""
-    return folder.path() if folder.local else folder.url
+    return os.path.realpath(folder.path()) if folder.local else folder.url
 
 
 def carry_out(job: Job) -> RunResult:

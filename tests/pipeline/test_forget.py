@@ -444,6 +444,17 @@ def test_an_index_forgets_them_also_where_later_runs_have_extended_it(later):
     assert rows("removed", "run c")["c3"]["kept_id"] == "copy of a3"
 
 
+def test_a_run_is_known_from_wherever_it_is_looked_at(monkeypatch):
+    crawl("a", {f"a{number}": text_of(number) for number in range(8)})
+    indexed("a", "index", output="run a", first=True)
+    Path("below").mkdir()
+    monkeypatch.chdir("below")
+    taken_down("a3", output="../run a")
+    monkeypatch.chdir("..")
+    assert [row for row, _ in index_rows("index")] == ["a0", "a1", "a2", "a4", "a5", "a6", "a7"]
+    assert sorted(path.name for path in Path("below").iterdir()) == []
+
+
 def warc(kinds: dict[int, str]) -> bytes:
     """Twelve records without compression; pages 4 and 8 are alike, 11 is gone from its server."""
     records = []
