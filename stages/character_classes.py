@@ -67,16 +67,26 @@ class Decompositions(NamedTuple):
     """Shape (0x110000,): canonical combining class, by which NFD orders marks."""
 
 
+_BLOCK = 0x800
+
+
+def _lower_decomposition(point: int) -> str:
+    if 0xD800 <= point < 0xE000:  # no text holds a surrogate on its own
+        return chr(0xFFFD)
+    return unicodedata.normalize("NFD", chr(point).lower())
+
+
 @cache
 def lower_decompositions() -> Decompositions:
     """The tables from the interpreter's own Unicode data (1 s, once a process); not to be written to."""
     import numpy as np
 
-    pieces = [unicodedata.normalize("NFD", chr(point).lower()) for point in range(0xD800)]
-    pieces += [chr(0xFFFD)] * 0x800  # no text holds a surrogate on its own
-    pieces += [unicodedata.normalize("NFD", chr(point).lower()) for point in range(0xE000, CODE_POINTS)]
     first = np.zeros(CODE_POINTS + 1, dtype=np.int32)
-    np.cumsum([len(piece) for piece in pieces], out=first[1:])
-    points = np.frombuffer("".join(pieces).encode("utf-32-le"), np.int32).copy()
+    blocks = []
+    for begin in range(0, CODE_POINTS, _BLOCK):  # strings for all at once take 120 MB
+        pieces = [_lower_decomposition(point) for point in range(begin, begin + _BLOCK)]
+        first[begin + 1 : begin + _BLOCK + 1] = [len(piece) for piece in pieces]
+        blocks.append(np.frombuffer("".join(pieces).encode("utf-32-le"), np.int32))
+    np.cumsum(first, out=first)
     combining = np.frombuffer(bytes(unicodedata.combining(chr(point)) for point in range(CODE_POINTS)), np.uint8).copy()
-    return Decompositions(first, points, combining)
+    return Decompositions(first, np.concatenate(blocks), combining)

@@ -273,7 +273,7 @@ def raw_line_statistics(data: Bytes, offsets: Positions, flags: Bytes) -> NDArra
 def entry_table(data: Bytes, offsets: Positions) -> Hashes:
     """An open-addressing table of the texts, empty ones left out; slots that hold none are 0."""
     size = 16
-    while size < 2 * offsets.size:
+    while size < 8 * offsets.size:  # nearly empty: most words are looked up in one place
         size *= 2
     slots = np.zeros(size, dtype=np.uint64)
     for entry in range(offsets.size - 1):

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from gristmill.stages.byte_masks import address, between, first_bits, lowest
 from gristmill.stages.line_classes import SPACED
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.sentences import ENDS, ends_at, ends_at_space
 from gristmill.stages.text_kernels import code_point_at, find_line_boundary, int64, strip
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
     Positions = NDArray[np.int64]
 
-_MAY_END = np.array([chr(byte) in ".!?" or byte >= 0x80 for byte in range(256)])
+
+@njit("int64(uint8[::1], int64, int64)", inline=True)
+def _next_mark(data: Bytes, begin: int, end: int) -> int:
+    """Where `.`, `!`, `?` or a character beyond ASCII comes first in [begin, end); `end` where none does."""
+    for position in range(begin, end, 64):
+        at, left = address(data, position), data.size - position
+        found = between(at, left, 0x21, 0x21) | between(at, left, 0x2E, 0x2E) | between(at, left, 0x3F, 0x3F)
+        found = (found | between(at, left, 0x80, 0xFF)) & first_bits(end - position)
+        if found:
+            return position + lowest(found)
+    return end
 
 
 @njit("int64(uint8[::1], int64, int64, uint8[::1], uint8[::1], int64[::1], int64[::1])")
@@ -28,9 +38,9 @@ def split_sentences(data: Bytes, begin: int, end: int, flags: Bytes, classes: By
         line_end, after = find_line_boundary(data, begin, end)
         position = first = begin
         while position < line_end:
-            if not _MAY_END[data[position]]:
-                position += 1
-                continue
+            position = _next_mark(data, position, line_end)
+            if position == line_end:
+                break
             point, size = code_point_at(data, position)
             if classes[point] & SPACED:
                 ended, position = ends_at_space(data, position + size, line_end, flags, classes)

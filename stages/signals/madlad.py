@@ -16,6 +16,7 @@ from gristmill.stages import madlad_kernels as kernels
 from gristmill.stages.c4_phrase_kernels import POLICY_PHRASES
 from gristmill.stages.character_classes import character_classes
 from gristmill.stages.file_cache import cached_by_files
+from gristmill.stages.line_classes import line_classes
 from gristmill.stages.sentences import split_sentences_plainly
 from gristmill.stages.signals import signal
 from gristmill.stages.signals.fractions import ratio, ratio_plainly
@@ -52,11 +53,15 @@ def _cursed(features: TextFeatures, path: str) -> NDArray[np.uint8]:
 
 def _counts(features: TextFeatures, path: str = "") -> NDArray[np.int64]:
     def compute() -> NDArray[np.int64]:
+        if not path:
+            return kernels.questionable_counts(
+                features.data, features.offsets, tables().flags, character_classes(), line_classes()
+            )
         sentences = features.sentences
         reasons = kernels.questionable_sentences(
             features.data, sentences.starts, sentences.ends, tables().flags, character_classes()
         )
-        return kernels.reason_counts(reasons | _cursed(features, path) if path else reasons, sentences.offsets)
+        return kernels.reason_counts(reasons | _cursed(features, path), sentences.offsets)
 
     return features.kept(("madlad_sentences", path), compute)
 
