@@ -1,11 +1,11 @@
-"""Decontamination by method: how much of what was planted is found, how many clean documents are taken for contaminated, how fast.
+"""Decontamination by method: how much of what was planted is found, how many clean documents are taken for dirty, how fast.
 
     python benchmarks/decontamination.py BENCHMARKS TEXT.jsonl.gz... [--rephrased FILE] [--items 200] [--runs 3]
 
-BENCHMARKS is a folder of benchmark files. Of their items some are drawn (lowest hashes of their ids) and planted, each in a piece of
-clean text of its own, once for each kind of change. TEXT are files of clean documents, which are cut into pieces of about 2,000
-characters. REPHRASED has items rephrased by a model, with `of` (id of the item) and `kind`. Each method sees all documents as one
-corpus; speeds are those of the search in the clean documents, medians of runs in turns, one thread.
+BENCHMARKS is a folder of benchmark files. Of their items some are drawn (lowest hashes of their ids) and planted, each between
+pieces of clean text of its own, once for each kind of change. TEXT are files of clean documents, which are cut into pieces of
+about 2,000 characters. REPHRASED has items rephrased by a model, with `of` (id of the item) and `kind`. Each method sees all
+documents as one corpus. Speeds are those of the search in the clean documents, medians of runs in turns, by the processor's time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "substring": {"method": "substring"},
     "substring, shortest 50": {"method": "substring", "shortest": 50},
 }
-_DIGITS = dict(enumerate("zero one two three four five six seven eight nine".split()))
+_DIGITS = dict(enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]))
 KINDS: dict[str, Callable[[Item], str]] = {
     "exact": lambda item: f"{item.question}\n{item.answer}",
     "re-cased": lambda item: f"{item.question}\n{item.answer}".upper(),
@@ -149,7 +149,7 @@ def main() -> None:
     corpus = [*clean, *(text for texts in planted.values() for text in texts)]
     size = sum(len(text.encode()) for text in clean) / 1e6
     print(
-        f"{len(items):,} items of {len(files)} benchmarks; {len(clean):,} clean documents, {size:.1f} MB; {given.items} items planted\n"
+        f"{len(items):,} items of {len(files)} benchmarks, {given.items} planted; {len(clean):,} clean documents, {size:.1f} MB\n"
     )
     searches = {"13-grams, plain Python": plain_search(items), "datatrove, 12-grams": datatrove_search(items)}
     head = ["method", *planted, "false alarms", "of a million documents"]
@@ -165,9 +165,8 @@ def main() -> None:
             print_row(name, np.array([search(text) for text in corpus]), clean, planted)
     lengths = np.array([len(words_of(item.question)) for item in chosen])
     groups = {"under 8 words": lengths < 8, "8 to 12": (lengths >= 8) & (lengths < 13), "13 and more": lengths >= 13}
-    print(
-        f"\n| exact copies found, by length of the question | {' | '.join(f'{name} ({rows.sum()})' for name, rows in groups.items())} |"
-    )
+    named = " | ".join(f"{name} ({rows.sum()})" for name, rows in groups.items())
+    print(f"\n| exact copies found, by length of the question | {named} |")
     print(f"| --- |{' --- |' * len(groups)}")
     for name, found in exact.items():
         print(f"| {name} | {' | '.join(f'{found[rows].mean():.0%}' if rows.any() else '-' for rows in groups.values())} |")
@@ -203,9 +202,9 @@ def speeds(
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(given.runs):
         for name, (way, _) in ways.items():
-            start = time.perf_counter()
+            start = time.process_time()
             way()
-            taken[name].append(time.perf_counter() - start)
+            taken[name].append(time.process_time() - start)
     print("\n| method | MB/s |\n| --- | --- |")
     for name, (_, texts) in ways.items():
         print(f"| {name} | {sum(len(text.encode()) for text in texts) / 1e6 / median(taken[name]):,.1f} |")
