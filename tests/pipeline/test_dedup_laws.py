@@ -123,6 +123,20 @@ def test_levels_of_exchange_do_not_show_in_the_bytes(corpus, expected, tmp_path,
     assert len([*(tmp_path / "out" / "work").rglob("*.gathered.arrow")]) > 20
 
 
+def test_clusters_found_out_of_core_are_the_same_on_real_text(shared_data, tmp_path):
+    read = {"format": "jsonl", "id": "column", "paths": [str(shared_data / "dedup" / "pep_revisions.docs.jsonl.gz")]}
+    found = {}
+    for cluster_bytes in (10**9, 1):
+        settings = {"sources": {"peps": {"read": read}}, "stages": [MinHash()], "guardrails": {"enabled": False}}
+        settings |= {"name": "peps", "partition_bytes": 1_000_000, "cluster_bytes": cluster_bytes}
+        output = tmp_path / str(cluster_bytes)
+        run(recipe_from_resolved(settings), output=output, workers=0, quiet=True)
+        found[cluster_bytes] = hashes(output)
+        assert bool([*(output / "work").rglob("*.stars*.arrow")]) == (cluster_bytes == 1)
+    assert found[10**9] == found[1]
+    assert json.loads((tmp_path / "1" / "funnel.json").read_text())["rows"][-1]["removed"] > 100
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """A folder with a corpus, a recipe, a stage of the user's own, and the run of all that in one process."""
