@@ -1,6 +1,6 @@
 # make demo    everything once, on pages made on this machine: install, crawl, curate, tokenize, train
 # make test    the whole test suite
-# make check   format, lint, types, import directions, and the code blocks of README.md and docs/mixtures.md
+# make check   format, lint, types, import directions, and the code blocks of README.md, docs/mixtures.md and docs/tokenizers.md
 # make clean   removes the demo's output and caches; .venv stays (make distclean removes it too)
 
 SHELL := /bin/bash
@@ -45,7 +45,7 @@ check: $(VENV)/installed models
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy | sed 's|^build/__editable__[^/]*/gristmill/||'
 	$(BIN)/lint-imports
-	$(BIN)/python tools/run_readme.py README.md docs/mixtures.md
+	$(BIN)/python tools/run_readme.py README.md docs/mixtures.md docs/tokenizers.md
 
 models: $(VENV)/installed
 	@$(BIN)/gristmill models fetch lid.176
