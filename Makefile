@@ -13,7 +13,7 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-EXTRAS := train,test,check
+EXTRAS := train,test,check,readers
 INSTALL_PACKAGE := --config-settings editable_mode=strict -e ".[$(EXTRAS)]"
 SOURCES := pipeline stages tokenizers trainer configs
 
