@@ -268,8 +268,12 @@ class Driver:
         elif isinstance(stage, CorpusEditor):
             packs = make_packs(concerned, self.recipe.partition_bytes)
             settings = self._settings(sources[0], chain)
-            kind = WindowCuts if isinstance(stage, WindowEditor) else CorpusEdits
-            edits = kind(self.runner, stage, packs, self.recipe.partition_bytes, settings)
+            size = self.recipe.partition_bytes
+            edits = (
+                WindowCuts(self.runner, stage, packs, size, settings)
+                if isinstance(stage, WindowEditor)
+                else CorpusEdits(self.runner, stage, packs, size, settings)
+            )
             written = self.state.take_cuts(stage.label, packs, edits.run())
             if edits.filters:
                 self.state.filters[stage.label] = edits.filters

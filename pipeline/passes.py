@@ -156,7 +156,7 @@ def read_pass(
     counts: dict[str, Counts] = {}
     other: dict[str, int] = {}
     gaps = 0
-    for batch in _read_slices(slices, read_settings, settings, {tuple(place) for place in forgotten}):
+    for batch in _read_slices(slices, read_settings, settings, set(forgotten)):
         for kind, number in batch.other_records.items():
             other[kind] = other.get(kind, 0) + number
         gaps += sum(1 for removal in batch.removals if not removal.is_record)
