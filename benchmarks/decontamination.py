@@ -96,9 +96,12 @@ def datatrove_search(items: list[Item]) -> Callable[[str], bool] | None:
     try:
         from datatrove.data import Document
         from datatrove.pipeline.decont.n_grams import NGramsDecontConfig, NGramsDecontFilter
+        from datatrove.utils.hashing import HashConfig
         from datatrove.utils.text import ngrams, simplify_text
 
-        filter = NGramsDecontFilter(".", NGramsDecontConfig(find_query_ngrams=True))
+        # its default, xxhash, fails on strings with some releases of that library
+        hashing = HashConfig(hash_fc="sha1")
+        filter = NGramsDecontFilter(".", NGramsDecontConfig(find_query_ngrams=True, hash_config=hashing))
         tokenize = filter.tokenizer.word_tokenize
         tokenize("a mill")
     except Exception as error:  # whichever of its own dependencies is missing
