@@ -112,3 +112,19 @@ def test_a_pinned_tokenizer_of_another_hash_is_refused(run, tmp_path, capsys):
     flags = ["--tokenizer", run / "shards/tokenizer.json", "--sha256", "0" * 64, "--workers", "0"]
     status, _, error = said(capsys, "stage", "tokenize", run.parent / "in.jsonl", tmp_path / "x", *flags)
     assert (status, "its sha256 is" in error and "the recipe says 0000" in error) == (2, True)
+
+
+def test_a_source_is_cut_into_even_shards_by_the_tokens_it_has(run, tmp_path, capsys):
+    rows = [json.dumps({"id": f"d{i}", "text": "x" * 20}) for i in range(2000)]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows) + "\n")
+    flags = ["--tokenizer", run / "shards/tokenizer.json", "--id-column", "id", "--workers", "0", "--shard-bytes", "20KB"]
+    status, _, error = said(capsys, "stage", "tokenize", tmp_path / "in.jsonl", tmp_path / "run", *flags, "--held-out", "0.1")
+    assert status == 0, error
+    for folder, least, most in (("shards", 4, 8), ("held_out", 1, 1)):
+        source = json.loads((tmp_path / "run" / folder / "manifest.json").read_text())["sources"][0]
+        sizes = [2 * shard["tokens"] for shard in source["shards"]]
+        assert least <= len(sizes) <= most
+        assert len(sizes) == max(1, -(-sum(sizes) // 20_000)) or max(sizes) > 20_000 * 0.8
+        assert max(sizes) <= 20_000
+        assert len(sizes) == 1 or min(sizes) > 8_000
+    assert said(capsys, "shards", "verify", tmp_path / "run/shards")[0] == 0
