@@ -9,6 +9,7 @@ Rows are filters from text to verdict, all rules of each (datatrove stops at the
 judged by all four, which share what they know about its words and lines; the line for datatrove is the sum of its four. Gopher's
 filters are there in two flavours: datatrove's way of counting, and our default, DCLM's. datatrove's C4 filter cuts lines and
 judges pages; here these are two stages: `C4, pages` and `C4, lines and pages`, the first being measured against all of theirs.
+`together, C4's lines too` cuts lines and then judges the new texts by all four, which is what the sum of theirs does.
 
 Then: what all signals of the catalogue cost, by what those of the two Gopher filters cost; how long the first call takes in a
 process, with kernels to compile and with kernels from the cache; and the most memory that a process held which read a partition
@@ -73,15 +74,16 @@ def judged(table: pa.Table, stages: list[Any]) -> Work:
     return work
 
 
-def lines_and_pages(table: pa.Table) -> Work:
-    """Cut lines, then judge what is left."""
+def cut_and_judged(table: pa.Table, stages: list[Any]) -> Work:
+    """Cut C4's lines, then judge what is left."""
 
     def work() -> None:
-        from gristmill.stages.c4 import C4
         from gristmill.stages.c4_lines import C4Lines
         from gristmill.stages.documents import Batch
 
-        C4().judge(Batch(C4Lines().edit(Batch(table)).table))
+        batch = Batch(C4Lines().edit(Batch(table)).table)
+        for stage in stages:
+            stage.judge(batch)
 
     return work
 
@@ -110,7 +112,8 @@ def our_work(table: pa.Table) -> dict[str, Work]:
     from gristmill.stages.signals import MODULES
 
     found = {name: judged(table, stages) for name, stages in filters("datatrove").items()}
-    found["C4, lines and pages"] = lines_and_pages(table)
+    found["C4, lines and pages"] = cut_and_judged(table, filters("datatrove")["C4, pages"])
+    found["together, C4's lines too"] = cut_and_judged(table, filters("datatrove")["together"])
     found.update((f"{name}, dclm", judged(table, stages)) for name, stages in filters("dclm").items() if "C4" not in name)
     del found["FineWeb, dclm"]
     found["signals of Gopher"] = signals(table, None)
@@ -124,7 +127,7 @@ PEER_ROWS = {
     "C4, pages": "C4QualityFilter",
     "FineWeb": "FineWebQualityFilter",
 }
-SUMS = ("together", "together, dclm")
+SUMS = ("together", "together, C4's lines too", "together, dclm")
 
 
 def serve_peer() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gristmill.stages.byte_masks import NONE, ONE, address, between, first_bits, lowest, ones
 from gristmill.stages.character_classes import ASCII_PUNCTUATION, LOWER_OR_TITLE, UPPER
+from gristmill.stages.ngram_kernels import hash_words
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import (
     append_code_point,
@@ -303,6 +304,7 @@ def entry_counts(data: Bytes, offsets: Positions, slots: Hashes, n: int, raw: bo
     result = np.zeros(offsets.size - 1, dtype=np.int64)
     room = longest_document(offsets) + 1
     starts, ends = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
+    keys, chars = np.empty(room, dtype=np.uint64), np.empty(room + 1, dtype=np.int64)
     marks = room_for_marks(room)
     for document in range(offsets.size - 1):
         begin, end = offsets[document], offsets[document + 1]
@@ -311,10 +313,14 @@ def entry_counts(data: Bytes, offsets: Positions, slots: Hashes, n: int, raw: bo
             write_spans(marks, begin, end, starts, ends)
         else:
             words = split_at_whitespace(data, begin, end, flags, starts, ends)
+        if n == 1:
+            hash_words(data, starts, ends, words, keys, chars)
+        else:
+            for word in range(words - n + 1):
+                keys[word] = hash_word(data, starts[word], ends[word + n - 1])
         found = 0
         for word in range(words - n + 1):
-            first, last = starts[word], ends[word + n - 1]
-            key = hash_word(data, first, last)
+            key = keys[word]
             slot = int64(key >> np.uint64(20)) & (slots.size - 1)
             while slots[slot] and slots[slot] != key:
                 slot = (slot + 1) & (slots.size - 1)
