@@ -29,6 +29,7 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
+from gristmill.stages.corpus_stage import CorpusStage
 from gristmill.stages.documents import Batch
 from gristmill.stages.editor import Editor
 from gristmill.stages.features import TextFeatures
@@ -130,7 +131,7 @@ def stages() -> dict[str, Filter | Editor]:
     made: dict[str, Filter | Editor] = {}
     for name in STAGES:
         found = stage_class(name)
-        if name in _OWN_PROCESS or not issubclass(found, Filter | Editor):
+        if name in _OWN_PROCESS or not issubclass(found, Filter | Editor) or issubclass(found, CorpusStage):
             continue
         flavour = found.model_fields.get("flavour")
         for choice in getattr(flavour.annotation, "__args__", (None,)) if flavour else (None,):
