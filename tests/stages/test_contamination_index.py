@@ -35,7 +35,9 @@ TEXTS = st.lists(st.text(st.sampled_from("ab "), max_size=30), max_size=4)
 @given(TEXTS, TEXTS, st.integers(1, 5), st.integers(1, 5))
 def test_hits_are_those_of_a_search_word_by_word(questions, texts, length, shortest):
     shortest = min(shortest, length)
-    index = make_index([Item("b", str(at), text, "") for at, text in enumerate(questions)], Looks("words", length, shortest, False))
+    index = make_index(
+        [Item("b", str(at), text, "") for at, text in enumerate(questions)], Looks("words", length, shortest, False)
+    )
     wanted: dict[tuple[str, ...], set[tuple[int, int]]] = {}
     for number, question in enumerate(questions):
         for place, run in enumerate(runs_plainly(question, length, shortest)):

@@ -17,7 +17,9 @@ def write(path, rows):
 
 
 def test_an_item_has_the_first_of_the_fields_that_its_benchmark_knows(tmp_path):
-    path = write(tmp_path / "humaneval.jsonl", [{"task_id": "HumanEval/3", "prompt": "def f():", "canonical_solution": "    pass"}])
+    path = write(
+        tmp_path / "humaneval.jsonl", [{"task_id": "HumanEval/3", "prompt": "def f():", "canonical_solution": "    pass"}]
+    )
     assert read_items(path) == [Item("humaneval", "HumanEval/3", "def f():", "    pass")]
 
 
@@ -89,7 +91,9 @@ def test_a_folder_stands_for_the_files_of_items_in_it(tmp_path):
     assert benchmark_files((str(tmp_path),)) == [str(tmp_path / "a.parquet"), str(tmp_path / "b.jsonl")]
 
 
-@pytest.mark.parametrize(("name", "told"), [("none.jsonl", "no such file"), ("notes.md", "by its name"), ("empty", "holds no file")])
+@pytest.mark.parametrize(
+    ("name", "told"), [("none.jsonl", "no such file"), ("notes.md", "by its name"), ("empty", "holds no file")]
+)
 def test_paths_without_items_are_refused(tmp_path, name, told):
     (tmp_path / "notes.md").touch()
     (tmp_path / "empty").mkdir()

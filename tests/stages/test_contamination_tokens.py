@@ -42,7 +42,9 @@ def test_tokens_are_what_their_kind_says(text, kind, words):
     assert [word for word, _, _ in tokens_plainly(text, kind)] == words
 
 
-@given(st.text(st.sampled_from("aB1é½٣水ก_-' \n\u0301İΣ\U0001d7d8"), max_size=40), st.sampled_from([WORDS, PLAIN_WORDS, CHARACTERS]))
+@given(
+    st.text(st.sampled_from("aB1é½٣水ก_-' \n\u0301İΣ\U0001d7d8"), max_size=40), st.sampled_from([WORDS, PLAIN_WORDS, CHARACTERS])
+)
 def test_the_kernel_finds_the_tokens_and_runs_of_the_plain_definition(text, kind):
     plain = tokens_plainly(text, kind)
     spans, prefixes = hashed(text, kind)
