@@ -80,8 +80,8 @@ def _batches(read: ReadMixture, name: str, folder: Folder, bucket: int | None) -
     """Columns `id` and `text` of the documents in a bucket; of all when None."""
     import pyarrow as pa
 
+    from gristmill.pipeline.mixture.choosing import chosen_documents
     from gristmill.pipeline.mixture.folders import document_batches
-    from gristmill.pipeline.mixture.sizes import chosen_documents
 
     if bucket is None:
         for table in document_batches(folder, ["id", "text"]):
