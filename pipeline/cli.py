@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from gristmill.pipeline.cli_classifier import classifier_app
 from gristmill.pipeline.cli_export import export
 from gristmill.pipeline.cli_forget import forget
 from gristmill.pipeline.cli_inspect import funnel, sample, whatif, why
@@ -55,7 +56,7 @@ app = App(
 )
 for _command in (run, plan, clean, forget, funnel, why, sample, whatif, export, demo_crawl):
     app.command(_command)
-for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, shards_app, train_app, models_app, lists_app):
+for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, classifier_app, shards_app, train_app, models_app, lists_app):
     app.command(_group)
 
 

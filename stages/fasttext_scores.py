@@ -14,12 +14,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _predicted(model: str, texts: pa.ChunkedArray, k: int, max_characters: int | None) -> Predictions:
+def ends_of(texts: pa.Array, first: int | None, last: int = 0) -> pa.Array:
+    """The beginnings of texts; of those that are longer also the ends, after a space.
+
+    Args:
+        texts: string or large_string without nulls.
+        first: characters at the start; all when None.
+        last: characters at the end of texts with more than `first` and `last` together.
+    """
+    if first is None:
+        return texts
+    if not last:
+        return pc.utf8_slice_codeunits(texts, 0, first)
+    parts = [pc.utf8_slice_codeunits(texts, 0, first), pc.utf8_slice_codeunits(texts, -last), pa.scalar(" ", texts.type)]
+    return pc.if_else(pc.greater(pc.utf8_length(texts), first + last), pc.binary_join_element_wise(*parts), texts)
+
+
+def _predicted(model: str, texts: pa.ChunkedArray, k: int, first: int | None, last: int = 0) -> Predictions:
     column = texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
-    return predict(model, column if max_characters is None else pc.utf8_slice_codeunits(column, 0, max_characters), k)
+    return predict(model, ends_of(column, first, last), k)
 
 
-def label_scores(model: str, texts: pa.ChunkedArray, label: str, max_characters: int | None = None) -> NDArray[np.float64]:
+def label_scores(
+    model: str, texts: pa.ChunkedArray, label: str, max_characters: int | None = None, last_characters: int = 0
+) -> NDArray[np.float64]:
     """Probability of a label for each text, rounded to 6 decimals; NaN for blank texts.
 
     Args:
@@ -27,11 +45,12 @@ def label_scores(model: str, texts: pa.ChunkedArray, label: str, max_characters:
         texts: string or large_string without nulls.
         label: without `__label__`.
         max_characters: of each text; all when None.
+        last_characters: of the ends of longer texts, beside `max_characters`.
 
     Raises:
         StageUnavailable: the model is missing, or no fastText file.
     """
-    found = _predicted(model, texts, len(labels_of(model)), max_characters)
+    found = _predicted(model, texts, len(labels_of(model)), max_characters, last_characters)
     scores = np.full(len(texts), np.nan)
     names = found.labels.dictionary.to_pylist()
     # a text of which the model gives the label no probability at all is not named

@@ -6,9 +6,9 @@ LLaMA (Touvron et al. 2023, arXiv:2302.13971); "instruction-like or crawl" of DC
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from gristmill.stages.score_filter import ScoreFilter
 from gristmill.stages.stage import StageUnavailable
@@ -41,11 +41,21 @@ class QualityClassifier(ScoreFilter):
     max_characters: PositiveInt | None = None
     """Characters of a text that are looked at; all of them unless given."""
 
+    last_characters: NonNegativeInt = 0
+    """With `max_characters`: characters at the end of a longer text that are looked at too (the Pile: 4000 and 1500)."""
+
+    @model_validator(mode="after")
+    def _ends_need_a_beginning(self) -> Self:
+        if self.last_characters and self.max_characters is None:
+            raise ValueError("last_characters are looked at besides max_characters; set max_characters too")
+        return self
+
     def scores(self, batch: Batch) -> np.ndarray:
         """Probability of the label; NaN for blank texts, which pass."""
         from gristmill.stages.fasttext_scores import label_scores
 
-        return label_scores(self.model, batch.table["text"], self.positive, self.max_characters)
+        texts = batch.table["text"]
+        return label_scores(self.model, texts, self.positive, self.max_characters, self.last_characters)
 
     def annotate(self, batch: Batch) -> Batch:
         """Put the score into `meta`."""
