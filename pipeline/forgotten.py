@@ -106,10 +106,10 @@ class Forgotten:
         """Those of an input file."""
         return self._by_file.get((source, file), ())
 
-    def inside(self, source: str, slices: Sequence[Slice]) -> list[list[Any]]:
-        """`[file, position, id]` of each forgotten document that one of these slices holds, in order."""
+    def inside(self, source: str, slices: Sequence[Slice]) -> list[tuple[str, int, str]]:
+        """(file, position, id) of each forgotten document that one of these slices holds, in order."""
         return sorted(
-            [one.file, one.position, one.id]
+            (one.file, one.position, one.id)
             for piece in slices
             for one in self.of_file(source, piece.file)
             if one.position >= piece.start and (piece.stop is None or one.position < piece.stop)
