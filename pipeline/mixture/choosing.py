@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gristmill.pipeline.mixture import folders
 from gristmill.pipeline.mixture.folders import Folder, columns_named
+from gristmill.pipeline.mixture.meta_columns import is_meta
 from gristmill.pipeline.mixture.reading import ReadMixture
 from gristmill.pipeline.mixture.settings import Source
 from gristmill.pipeline.mixture.where import Where
@@ -135,7 +136,8 @@ def _split_columns(folder: Folder, named: set[str]) -> tuple[set[str], list[str]
     if not folder.signals:
         return named, []
     held = {name for file in folder.documents for name in pq.read_schema(file).names}
-    return named & held, sorted(named - held)
+    own = {name for name in named if name in held or is_meta(name)}
+    return own, sorted(named - own)
 
 
 class _Signals:

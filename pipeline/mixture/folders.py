@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.mixture.meta_columns import is_meta, meta_fields, with_meta_columns
 from gristmill.pipeline.mixture.reading import ReadMixture
 from gristmill.pipeline.mixture.where import Where, unknown_column
 from gristmill.pipeline.recipe_errors import nearest_first
@@ -68,6 +69,7 @@ def open_folder(read: ReadMixture, name: str) -> Folder | None:
         folder = _with_made_shards(read, name, folder)
     elif folder.manifest is not None and source.only:
         folder = _narrowed(read, name, folder, source.only)
+    folder = _with_meta(folder, columns_named(read, name))
     _check_columns(read, name, folder)
     return folder
 
@@ -175,6 +177,18 @@ def _narrowed(read: ReadMixture, name: str, folder: Folder, only: tuple[str, ...
     return Folder(folder.path, folder.documents, folder.signals, folder.shards, folder.manifest, entries, folder.columns, only)
 
 
+def _with_meta(folder: Folder, named: set[str]) -> Folder:
+    """The folder with the keys of `meta` that conditions name among its columns."""
+    keys = sorted(name for name in named - set(folder.columns.names) if is_meta(name))
+    files = [file for file in folder.documents if file.suffix == ".parquet"]
+    if not keys or not files:
+        return folder
+    columns = folder.columns
+    for field in meta_fields(files, keys):
+        columns = columns.append(field)
+    return replace(folder, columns=columns)
+
+
 def _check_columns(read: ReadMixture, name: str, folder: Folder) -> None:
     source = read.mixture.sources[name]
     if source.where is not None:
@@ -264,11 +278,14 @@ def document_batches(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
             continue
         with pq.ParquetFile(file) as parquet:
             held = parquet.schema_arrow.names
-            wanted = [*dict.fromkeys([*columns, *(["source"] if folder.only is not None else [])])]
+            keys = [name for name in columns if is_meta(name) and name not in held]
+            plain = [name for name in columns if name not in keys]
+            wanted = [*dict.fromkeys([*plain, *(["meta"] if keys else []), *(["source"] if folder.only is not None else [])])]
             for batch in parquet.iter_batches(batch_size=8192, columns=[name for name in wanted if name in held]):
                 table = pa.table(batch.columns, names=batch.schema.names)
+                table = with_meta_columns(table, [folder.columns.field(name) for name in keys])
                 for name in wanted:
-                    if name not in held:
+                    if name not in held and name in folder.columns.names:
                         table = table.append_column(
                             folder.columns.field(name), pa.nulls(len(table), folder.columns.field(name).type)
                         )
