@@ -199,6 +199,21 @@ class SelectedStream:
             span += 1
         return result
 
+    def document_ends(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Where documents end between two tokens of what is chosen, neither of them included; ascending."""
+        import numpy as np
+
+        found = [np.empty(0, dtype=np.int64)]
+        span = max(0, int(np.searchsorted(self._starts, start, side="right")) - 1)
+        while span < len(self._spans) and self._starts[span] < stop:
+            moved = int(self._starts[span]) - int(self._spans[span, 0])
+            # a span is whole documents, so that its end is one of a document
+            low, high = max(int(self._spans[span, 0]), start - moved), min(int(self._spans[span, 1]), stop - moved)
+            ends = np.append(self.base.document_ends(low, high) + moved, self._starts[span + 1])
+            found.append(ends[(ends > start) & (ends < stop)])
+            span += 1
+        return np.concatenate(found)
+
 
 @dataclass(frozen=True)
 class MixtureShards:
@@ -246,7 +261,10 @@ def open_mixture(file: str | Path, *, verify: bool = False) -> MixtureShards:
         entries = tuple(shard for part in parts for shard in part.entry.shards)
         sums = {what: sum(getattr(shard, what) for shard in entries) for what in ("tokens", "docs", "bytes_utf8")}
         joined = TokenStream(
-            SourceEntry(name=source.source, shards=entries, **sums), [p for part in parts for p in part.pieces], parts[0].dtype
+            SourceEntry(name=source.source, shards=entries, **sums),
+            [piece for part in parts for piece in part.pieces],
+            parts[0].dtype,
+            [ends for part in parts for ends in part.ends],
         )
         streams[source.source] = joined if source.spans is None else _selected(path.parent, joined, source.spans)
     if told:

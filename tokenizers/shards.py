@@ -154,13 +154,16 @@ def write_manifest(
 class TokenStream:
     """One source's tokens as one logical stream over its shards, read in place."""
 
-    def __init__(self, entry: SourceEntry, pieces: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> None:
-        """Join the shards' tokens, each of shape (n_tokens,), without copying them."""
+    def __init__(
+        self, entry: SourceEntry, pieces: Sequence[NDArray[Any]], dtype: np.dtype[Any], ends: Sequence[NDArray[Any]] = ()
+    ) -> None:
+        """Join the shards' tokens, each of shape (n_tokens,), and document ends, (n_docs,), without copying them."""
         import numpy as np
 
         self.entry = entry
         self.name = entry.name
         self.pieces = list(pieces)
+        self.ends = list(ends)
         self.dtype = dtype
         self._starts = np.concatenate([[0], np.cumsum([len(piece) for piece in self.pieces])]).astype(np.int64)
 
@@ -187,6 +190,21 @@ class TokenStream:
             done += len(part)
             shard += 1
         return result
+
+    def document_ends(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Where documents end between two tokens of the stream, neither of them included; ascending."""
+        import numpy as np
+
+        found = [np.empty(0, dtype=np.int64)]
+        first = max(0, int(np.searchsorted(self._starts, start, side="right")) - 1)
+        for base, ends in zip(self._starts[first:].tolist(), self.ends[first:], strict=False):
+            if base >= stop:
+                break
+            # bounds of the array's own type: any other would have all of it copied
+            after = np.searchsorted(ends, np.uint64(max(0, start - base)), side="right")
+            before = np.searchsorted(ends, np.uint64(stop - base), side="left")
+            found.append(ends[after:before].astype(np.int64) + base)
+        return np.concatenate(found)
 
 
 class ShardSet:
@@ -234,7 +252,12 @@ def open_shards(folder: str | Path, *, verify: bool = False) -> ShardSet:
     if mistakes := [m for source in manifest.sources for entry in source.shards for m in _mistakes(where, entry, dtype, verify)]:
         raise ShardError("\n".join(mistakes))
     streams = {
-        source.name: TokenStream(source, [_tokens(where / f"{entry.path}.bin", dtype) for entry in source.shards], dtype)
+        source.name: TokenStream(
+            source,
+            [_tokens(where / f"{entry.path}.bin", dtype) for entry in source.shards],
+            dtype,
+            [_tokens(where / f"{entry.path}.ends", np.dtype("<u8")) for entry in source.shards],
+        )
         for source in manifest.sources
     }
     return ShardSet(where, manifest, streams)

@@ -36,6 +36,10 @@ class Stream(Protocol):
         """Tokens start to stop, copied."""
         ...
 
+    def document_ends(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Where documents end between two tokens, neither of them included."""
+        ...
+
 
 class Sources(Protocol):
     """What is trained on: a folder of token shards, or a mixture of several."""
@@ -224,11 +228,19 @@ class Loader:
         Raises:
             ValueError: the global batch does not divide evenly.
         """
+        return [self._read(draw.sources[part], draw.windows[part]) for part in self._share(micro, rank, ranks)]
+
+    def documents(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> list[NDArray[np.int64]]:
+        """Which document of its window each token of `rows` belongs to, counted from 0; arguments and shapes as of `rows`."""
+        return [self._read_documents(draw.sources[part], draw.windows[part]) for part in self._share(micro, rank, ranks)]
+
+    def _share(self, micro: int, rank: int, ranks: int) -> list[slice]:
+        """Where a rank's micro-batches stand in the global batch."""
         total = self.plan.windows
         if total % (ranks * micro):
             raise ValueError(f"a batch of {total} windows does not divide into {ranks} ranks x micro-batches of {micro}")
         starts = [(a * ranks + rank) * micro for a in range(total // (ranks * micro))]
-        return [self._read(draw.sources[s : s + micro], draw.windows[s : s + micro]) for s in starts]
+        return [slice(start, start + micro) for start in starts]
 
     def _read(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.int64]:
         length = self.plan.seq_len
@@ -236,6 +248,14 @@ class Loader:
         for row, source, window in zip(rows, sources.tolist(), windows.tolist(), strict=True):
             row[:] = self._streams[source].read(window * length, window * length + length + 1)
         return rows
+
+    def _read_documents(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        length = self.plan.seq_len
+        begins = np.zeros((len(windows), length + 1), dtype=np.int64)
+        for row, source, window in zip(begins, sources.tolist(), windows.tolist(), strict=True):
+            first = window * length
+            row[self._streams[source].document_ends(first, first + length + 1) - first] = 1
+        return begins.cumsum(axis=1)
 
     def state(self) -> dict[str, Any]:
         """Where the order stands after the last draw; plain numbers and strings, the same on every rank."""

@@ -150,12 +150,13 @@ def with_ignored(targets: Tensor, *, prefix: Tensor | None = None, documents: Te
     Args:
         targets: shape (batch, length); the target of position i is token i + 1.
         prefix: shape (batch,): tokens that are only read. The first target that counts is the token after them.
-        documents: shape (batch, length): of the inputs. The first token of a document does not count, since nothing of its
-            document stands before it; what document the last target belongs to is not known, and it counts.
+        documents: shape (batch, length): of the inputs, or (batch, length + 1): also of the last target. The first token of a
+            document does not count, since nothing of its document stands before it; a last target of which the document is not
+            known counts.
     """
     ignored = torch.zeros_like(targets, dtype=torch.bool)
     if prefix is not None:
         ignored |= torch.arange(targets.shape[1], device=targets.device)[None] < prefix[:, None] - 1
     if documents is not None:
-        ignored[:, :-1] |= documents[:, 1:] != documents[:, :-1]
+        ignored[:, : documents.shape[1] - 1] |= documents[:, 1:] != documents[:, :-1]
     return targets.masked_fill(ignored, IGNORED)

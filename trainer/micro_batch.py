@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gristmill.trainer.loader import Draw
+from gristmill.trainer.losses import IGNORED, with_ignored
 from gristmill.trainer.objectives import Objective
+from gristmill.trainer.positions import positions_in_documents
+from gristmill.trainer.settings import DocumentSettings
 
 
 @dataclass(frozen=True)
@@ -24,17 +28,22 @@ class MicroBatch:
     """How many first tokens of each row see each other both ways, shape (windows,); None where none do."""
     counted: int
     """Targets that count."""
+    documents: Tensor | None = None
+    """Shape (windows, length): equal numbers for tokens of one document; None where tokens see across documents."""
+    positions: Tensor | None = None
+    """Shape (windows, length): the place of each token in its document; None where it is that in the window."""
 
-    def to(self, device: torch.device) -> MicroBatch:
+    def to(self, device: torch.device) -> Self:
         """On a device; from pinned memory while the device goes on working."""
-        ids, targets = (tensor.to(device, non_blocking=True) for tensor in (self.ids, self.targets))
-        prefix = None if self.prefix is None else self.prefix.to(device, non_blocking=True)
-        return MicroBatch(ids, targets, prefix, self.counted)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pinned(self) -> MicroBatch:
+    def pinned(self) -> Self:
         """In memory that a GPU reads by itself."""
-        prefix = None if self.prefix is None else self.prefix.pin_memory()
-        return MicroBatch(self.ids.pin_memory(), self.targets.pin_memory(), prefix, self.counted)
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return replace(self, **{name: change(value) for name, value in values if isinstance(value, Tensor)})
 
 
 def make_micro_batches(
@@ -67,3 +76,31 @@ def make_micro_batches(
             prefix = torch.tensor([each.prefix for each in examples])
         made.append(MicroBatch(torch.from_numpy(ids), torch.from_numpy(targets), prefix, int((targets >= 0).sum())))
     return made
+
+
+def with_documents(
+    batches: Sequence[MicroBatch], documents: Sequence[NDArray[np.int64]], settings: DocumentSettings
+) -> list[MicroBatch]:
+    """Causal micro-batches that tell the model of the documents in their windows.
+
+    Args:
+        batches: of `make_micro_batches`.
+        documents: of `Loader.documents`, each of shape (micro, seq_len + 1).
+        settings: what is told.
+    """
+    told = []
+    for batch, numbers in zip(batches, documents, strict=True):
+        of = torch.from_numpy(numbers)
+        inputs, targets = of[:, :-1], batch.targets
+        if settings.first_token == "ignore":
+            targets = with_ignored(targets, documents=of)
+        told.append(
+            replace(
+                batch,
+                targets=targets,
+                counted=int((targets != IGNORED).sum()),
+                documents=inputs if settings.mask else None,
+                positions=positions_in_documents(inputs) if settings.positions == "document" else None,
+            )
+        )
+    return told

@@ -11,6 +11,7 @@ from gristmill.trainer.model_settings import ModelSettings
 
 __all__ = [
     "CheckpointSettings",
+    "DocumentSettings",
     "LossSettings",
     "ModelSettings",
     "MuonSettings",
@@ -128,6 +129,22 @@ class ObjectiveSettings(Settings):
     """Whether the tokens that are only read see each other both ways."""
 
 
+class DocumentSettings(Settings):
+    """What the model is told of the documents that stand in a window; only for the causal objective."""
+
+    mask: bool = False
+    """Whether a token sees only its own document."""
+    positions: Literal["window", "document"] = "window"
+    """Where positions begin at 0; by document with `mask`, a document is read as if it stood alone."""
+    first_token: Literal["keep", "ignore"] = "keep"
+    """Whether the first token of a document, of which nothing is known but the document before, counts in the loss."""
+
+    @property
+    def needed(self) -> bool:
+        """Whether the documents of a window must be known."""
+        return self.mask or self.positions == "document" or self.first_token == "ignore"
+
+
 class LossSettings(Settings):
     """What is minimised beside the cross-entropy, and how it is computed."""
 
@@ -179,6 +196,7 @@ class TrainSettings(Settings):
     attention: Literal["auto", "plain", "sdpa", "flex"] = "auto"
     """Kernel of the attention; auto takes the one that fits."""
     objective: ObjectiveSettings = ObjectiveSettings()
+    documents: DocumentSettings = DocumentSettings()
     loss: LossSettings = LossSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
@@ -192,4 +210,8 @@ class TrainSettings(Settings):
     def _batch_divides(self) -> Self:
         if self.windows % (self.micro_windows or self.windows):
             raise ValueError(f"micro_windows {self.micro_windows} must divide windows {self.windows}")
+        if self.documents.needed and self.objective.name != "causal":
+            raise ValueError(
+                f"documents are told to the causal objective; {self.objective.name} moves tokens, leave documents out"
+            )
         return self

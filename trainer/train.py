@@ -23,7 +23,7 @@ from gristmill.trainer.averaging import RunningAverage
 from gristmill.trainer.config import ConfigError, read_config
 from gristmill.trainer.data import settle
 from gristmill.trainer.loader import Draw, Loader, Plan, PlanMismatch, Sources
-from gristmill.trainer.micro_batch import MicroBatch, make_micro_batches
+from gristmill.trainer.micro_batch import MicroBatch, make_micro_batches, with_documents
 from gristmill.trainer.model import Decoder
 from gristmill.trainer.objectives import Objective
 from gristmill.trainer.optim import make_optimizer
@@ -196,8 +196,8 @@ class Training:
             raise ConfigError(str(error)) from error
         if saved["settings"]["optimizer"].get("name", "adamw") != self.settings.optimizer.name:
             raise ConfigError(f"{file}: was written by another optimizer; choose another --output, or the same optimizer.name")
-        for part in ("optimizer", "schedule"):
-            if differing := _differing(saved["settings"][part], mine[part], f"{part}."):
+        for part in ("optimizer", "schedule", "documents"):
+            if differing := _differing(saved["settings"].get(part, mine[part]), mine[part], f"{part}."):
                 _say(f"from here on, {differing}")
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -268,8 +268,10 @@ class Training:
                     return
 
     def _read(self, draw: Draw) -> list[MicroBatch]:
-        rows = self.loader.rows(draw, self.settings.micro_windows or self.plan.windows)
-        parts = make_micro_batches(rows, draw, self.objective, self.settings.seed)
+        micro = self.settings.micro_windows or self.plan.windows
+        parts = make_micro_batches(self.loader.rows(draw, micro), draw, self.objective, self.settings.seed)
+        if self.settings.documents.needed:
+            parts = with_documents(parts, self.loader.documents(draw, micro), self.settings.documents)
         return [part.pinned() for part in parts] if self.device.type == "cuda" else parts
 
     def _rate(self) -> float:
@@ -296,7 +298,14 @@ class Training:
         counted = torch.tensor(max(1, sum(part.counted for part in micro_batches)), device=self.device)
         for part in micro_batches:
             with self._precision():
-                losses = self.model(part.ids, part.targets, prefix=part.prefix, denominator=counted)
+                losses = self.model(
+                    part.ids,
+                    part.targets,
+                    documents=part.documents,
+                    positions=part.positions,
+                    prefix=part.prefix,
+                    denominator=counted,
+                )
             losses.total.backward()
             total += losses.per_token.sum() / counted
         clip = self.settings.optimizer.clip

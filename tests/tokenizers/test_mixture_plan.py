@@ -38,6 +38,19 @@ def test_chosen_documents_read_as_one_stream():
         chosen.read(3, 9)
 
 
+def test_chosen_documents_end_where_they_do_end_to_end():
+    class Documents(Base):
+        def document_ends(self, start, stop):
+            return np.array([end for end in (2, 4, 5, 9, 10, 20, 21, 24) if start < end < stop], dtype=np.int64)
+
+    # documents of 2, 1, 1, 1 and 3 tokens
+    chosen = SelectedStream(Documents(), np.array([[2, 5], [9, 10], [20, 24]]))
+    ends = [2, 3, 4, 5, 8]
+    for a in range(9):
+        for b in range(a, 9):
+            assert chosen.document_ends(a, b).tolist() == [end for end in ends if a < end < b]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
