@@ -20,6 +20,7 @@ from gristmill.pipeline.cli_forget import forget
 from gristmill.pipeline.cli_inspect import funnel, sample, whatif, why
 from gristmill.pipeline.cli_lists import lists_app
 from gristmill.pipeline.cli_mixture import mixture_app
+from gristmill.pipeline.cli_perplexity import perplexity_app
 from gristmill.pipeline.cli_recipe import recipe_app
 from gristmill.pipeline.cli_run import clean, plan, run
 from gristmill.pipeline.cli_shards import shards_app
@@ -56,7 +57,18 @@ app = App(
 )
 for _command in (run, plan, clean, forget, funnel, why, sample, whatif, export, demo_crawl):
     app.command(_command)
-for _group in (stage_app, recipe_app, mixture_app, tokenizer_app, classifier_app, shards_app, train_app, models_app, lists_app):
+for _group in (
+    stage_app,
+    recipe_app,
+    mixture_app,
+    tokenizer_app,
+    classifier_app,
+    perplexity_app,
+    shards_app,
+    train_app,
+    models_app,
+    lists_app,
+):
     app.command(_group)
 
 

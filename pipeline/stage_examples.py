@@ -20,6 +20,7 @@ EXAMPLES: dict[str, str] = {
     "line_corrections": "out/texts out/corrected",
     "madlad": "out/texts out/madlad --min-sentences 5",
     "decontaminate": "out/texts out/clean --benchmarks gsm8k.jsonl mmlu.jsonl",
+    "perplexity": "out/texts out/measured --model en.lm --buckets corpus",
     "url_dedup": "out/texts out/pages",
     "exact": "out/texts out/unique",
     "minhash": "out/texts out/different --bands 14 --rows 8",

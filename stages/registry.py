@@ -28,6 +28,7 @@ STAGES: dict[str, str] = {
     "sentence_spans": "gristmill.stages.sentence_spans_dedup:SentenceSpans",
     "decontaminate": "gristmill.stages.decontaminate:Decontaminate",
     "quality_classifier": "gristmill.stages.quality_classifier:QualityClassifier",
+    "perplexity": "gristmill.stages.perplexity:Perplexity",
     "domains": "gristmill.stages.domains:Domains",
     "url_dedup": "gristmill.stages.url_dedup:UrlDedup",
     "exact": "gristmill.stages.exact:Exact",
