@@ -20,6 +20,8 @@ EXAMPLES: dict[str, str] = {
     "line_corrections": "out/texts out/corrected",
     "madlad": "out/texts out/madlad --min-sentences 5",
     "decontaminate": "out/texts out/clean --benchmarks gsm8k.jsonl mmlu.jsonl",
+    "quality_classifier": "out/texts out/best --model quality.bin --top 0.1",
+    "domains": "out/texts out/labelled --model topics.bin --key topic",
     "perplexity": "out/texts out/measured --model en.lm --buckets corpus",
     "url_dedup": "out/texts out/pages",
     "exact": "out/texts out/unique",
