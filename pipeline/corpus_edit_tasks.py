@@ -33,56 +33,26 @@ NONE = np.uint64(2**64 - 1)
 """`first` where no copy stays."""
 
 
-class _Emission:
-    """Sends the units of a pack to the key ranges."""
-
-    def __init__(
-        self, work: Storage, prefix: str, pack: Pack, ranges: int, batch_rows: int, width: int, in_order: bool = False
-    ) -> None:
-        self._pack = np.uint64(pack.number) << _SHIFT
-        self._in_order = in_order
-        order = IN_ORDER if in_order else EMITTED
-        self._files = ExchangeFiles(
-            work, f"{prefix}.emit", order, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows, width
-        )
-
-    def add(self, units: pa.Table, rows: np.ndarray) -> None:
-        """Take the units of a batch whose documents stand at `rows` of the pack."""
-        at = rows[units["row"].to_numpy()].astype(np.uint64)
-        columns = {"key": units["key"], "address": pa.array(self._pack | at)}
-        if not self._in_order:
-            rank = units["rank"] if "rank" in units.column_names else pa.array(np.zeros(len(at), dtype=np.int64))
-            columns |= {"check": units["check"], "rank": rank}
-        self._files.add(pa.table(columns | {"start": units["start"], "end": units["end"]}))
-
-    def close(self) -> Manifest:
-        """Write the rest."""
-        return self._files.close()
-
-
 def emit_units(
     work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, ranges: int, batch_rows: int, width: int
 ) -> Manifest:
-    """Send the units of each document (or their candidates) to the key ranges."""
+    """Send the units of each document to the key ranges."""
     stage.set_up()
-    emission = _Emission(work, prefix, pack, ranges, batch_rows, width, stage.filter_bytes is not None)
+    in_order = stage.filter_bytes is not None
+    order = IN_ORDER if in_order else EMITTED
+    files = ExchangeFiles(
+        work, f"{prefix}.emit", order, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows, width
+    )
+    base = np.uint64(pack.number) << _SHIFT
     for table, rows in read_pack(work, pack):
-        emission.add(stage.emit(Batch(table)), rows)
-    return emission.close()
-
-
-def confirm_units(
-    work: Storage, prefix: str, *, stage: CorpusEditor, pack: Pack, sent: list[Sent], ranges: int, batch_rows: int, width: int
-) -> Manifest:
-    """Send the units at the candidates that met another to the key ranges."""
-    stage.set_up()
-    emission = _Emission(work, prefix, pack, ranges, batch_rows, width)
-    candidates = _received_units(work, sent)
-    for table, rows in read_pack(work, pack):
-        own, units = _units_of(candidates, rows)
-        if len(own):
-            emission.add(stage.confirm(Batch(table.take(pa.array(own))), units), rows[own])
-    return emission.close()
+        units = stage.emit(Batch(table))
+        at = rows[units["row"].to_numpy()].astype(np.uint64)
+        columns = {"key": units["key"], "address": pa.array(base | at)}
+        if not in_order:
+            rank = units["rank"] if "rank" in units.column_names else pa.array(np.zeros(len(at), dtype=np.int64))
+            columns |= {"check": units["check"], "rank": rank}
+        files.add(pa.table(columns | {"start": units["start"], "end": units["end"]}))
+    return files.close()
 
 
 def _unit_files(work: Storage, prefix: str, width: int) -> ExchangeFiles:

@@ -23,8 +23,6 @@ LEAST_BATCH_ROWS = 256
 MOST_FILTER_BYTES = 2**26
 LEAST_FILTERS = 16
 """So many tasks can resolve at a time where a small filter would do in one."""
-CANDIDATES = Copies(stay=0, tolerated=1)
-"""In the first of two rounds all candidates that met another go back."""
 
 
 class CorpusEdits:
@@ -69,11 +67,8 @@ class CorpusEdits:
             tasks.emit_units,
             [([*pack.identity(), self._cut], {"stage": self.stage, "pack": pack} | self._cut, pack) for pack in self.packs],
         )
-        if self.stage.rounds == 2:
-            candidates = self._resolve("candidates", [done for _, done in emitted], CANDIDATES)
-            emitted = list(self._by_pack(tasks.confirm_units, candidates, self._cut, stage=self.stage, **self._cut).values())
         if self.stage.filter_bytes is None:
-            return self._resolve("copies", [done for _, done in emitted], self.stage.copies())
+            return self._resolve([done for _, done in emitted], self.stage.copies())
         return self._seen([done for _, done in emitted], self.stage.filter_bytes // self._cut["ranges"])
 
     def _tasks(
@@ -100,11 +95,11 @@ class CorpusEdits:
         work = [(*one, None) for one in gather_work(manifests, order, batch_rows)]
         return [manifest for _, manifest in self._tasks(gather, work)]
 
-    def _resolve(self, round_: str, emitted: list[Manifest], copies: Copies) -> list[Manifest]:
+    def _resolve(self, emitted: list[Manifest], copies: Copies) -> list[Manifest]:
         width = self._pack_width
         work = [
             (
-                [round_, copies.stay, copies.tolerated, width, sent_identity(sent)],
+                [copies.stay, copies.tolerated, width, sent_identity(sent)],
                 {"sent": sent, "copies": copies, "width": width},
                 None,
             )

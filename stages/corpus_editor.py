@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from gristmill.stages.corpus_stage import CorpusStage
 
@@ -32,9 +32,6 @@ class Copies:
 class CorpusEditor(CorpusStage):
     """Cuts from documents what repeats in the corpus. One document stays one; one left empty is removed by the engine."""
 
-    rounds: ClassVar[int] = 1
-    """2: `emit` gives candidates (small fingerprints), and `confirm` the units, of those candidates that met another."""
-
     @property
     def bytes_per_unit(self) -> int:
         """About how many bytes of text there are for each unit that is emitted, for the size of the exchange."""
@@ -44,7 +41,7 @@ class CorpusEditor(CorpusStage):
     def filter_bytes(self) -> int | None:
         """Bytes of Bloom filters that say which units were there before, in place of exact counts; None: copies are counted.
 
-        Only for stages of one round whose `copies` are the first one; `key` alone tells units apart then.
+        Only for stages whose `copies` are the first one; `key` alone tells units apart then.
         """
         return None
 
@@ -54,26 +51,13 @@ class CorpusEditor(CorpusStage):
 
     @abstractmethod
     def emit(self, batch: Batch) -> pa.Table:
-        """The units of the texts, or their candidates where there are two rounds.
+        """The units of the texts.
 
         Returns:
             Columns `key` uint64, `check` uint64 (units are the same when both are equal), `row` int64 (of the batch), `start`
             and `end` int64 (bytes of the document's text), and where another order than that of addresses says which copies
             stay, `rank` int64 (lowest first); any number of rows a document, in any order.
         """
-
-    def confirm(self, batch: Batch, candidates: pa.Table) -> pa.Table:
-        """The units at the candidates that met another; only where `rounds` is 2.
-
-        Args:
-            batch: documents with candidates.
-            candidates: columns `row`, `start`, `end` as `emit` gave them, ascending: those whose key and check occur
-                at least twice.
-
-        Returns:
-            As `emit`.
-        """
-        raise TypeError(f"{type(self).__name__} has two rounds, but no confirm()")
 
     @abstractmethod
     def cut(self, batch: Batch, units: pa.Table) -> Edited:

@@ -68,24 +68,6 @@ class RepeatedWords(CorpusEditor):
         return Edited(table, losses_of(batch.table, table), cuts_table(cuts))
 
 
-class RepeatedWordsByLength(RepeatedWords):
-    """The same in two rounds: the first looks for words of equal length alone."""
-
-    kind: ClassVar[str] = "by_length"
-    rounds: ClassVar[int] = 2
-
-    def emit(self, batch: Batch) -> pa.Table:
-        units = super().emit(batch)
-        lengths = pa.compute.subtract(units["end"], units["start"]).cast(pa.uint64())
-        return units.set_column(0, "key", lengths).set_column(1, "check", lengths)
-
-    def confirm(self, batch: Batch, candidates: pa.Table) -> pa.Table:
-        wanted = {(row["row"], row["start"], row["end"]) for row in candidates.to_pylist()}
-        units = super().emit(batch)
-        chosen = [(row["row"], row["start"], row["end"]) in wanted for row in units.to_pylist()]
-        return units.filter(pa.array(chosen, pa.bool_()))
-
-
 def plain(texts: list[str], stay: int, tolerated: int, longest_first: bool) -> list[str]:
     """What the stage does, by a loop over the corpus in its memory."""
     order = sorted(range(len(texts)), key=lambda at: (-len(texts[at]) if longest_first else 0, at))
@@ -124,11 +106,10 @@ TEXTS = st.lists(st.lists(st.sampled_from(["a", "bb", "cc", "ddd", "eee"]), max_
 
 
 @settings(max_examples=25, deadline=None)
-@given(TEXTS, st.sampled_from([(1, 1), (0, 1), (2, 2), (0, 3)]), st.booleans(), st.sampled_from([1, 20, 10**6]), st.booleans())
-def test_what_is_cut_is_what_a_loop_over_the_corpus_cuts(tmp_path_factory, texts, copies, longest_first, size, two_rounds):
+@given(TEXTS, st.sampled_from([(1, 1), (0, 1), (2, 2), (0, 3)]), st.booleans(), st.sampled_from([1, 20, 10**6]))
+def test_what_is_cut_is_what_a_loop_over_the_corpus_cuts(tmp_path_factory, texts, copies, longest_first, size):
     folder = tmp_path_factory.mktemp("run")
-    kind = RepeatedWordsByLength if two_rounds else RepeatedWords
-    stage = kind(stay=copies[0], tolerated=copies[1], longest_first=longest_first)
+    stage = RepeatedWords(stay=copies[0], tolerated=copies[1], longest_first=longest_first)
     carry_out(recipe(folder, {"s": texts}, [stage], partition_bytes=size), folder / "out")
     expected = plain(texts, *copies, longest_first)
     kept = {row["id"]: row["text"] for row in rows(folder / "out", "documents")}
