@@ -151,3 +151,35 @@ def train_export(run: str, folder: str, /, *, step: int | None = None, as_json: 
 
         result = export_run(run, folder, step)
     _show(result, as_json)
+
+
+@train_app.command(name="which")
+def train_which(run: str, /, *, step: int, rank: int = 0, ranks: int = 1, as_json: AsJson = False) -> None:
+    """Show the documents that a step of a training read, with their ids in the run that made the shards.
+
+    Example: gristmill train which out/tiny --step 12
+
+    Args:
+        run: output folder of a training.
+        step: from 1.
+        rank: whose share of the batch, from 0.
+        ranks: in how many shares the batch is cut.
+        as_json: print JSON.
+    """
+    from gristmill.pipeline.training_documents import with_ids
+
+    with told():
+        from gristmill.trainer.which import which
+
+        try:
+            found = which(run, step, rank=rank, ranks=ranks)
+        except FileNotFoundError as error:
+            raise UserError(str(error)) from error
+    found["documents"] = with_ids(found["documents"])
+    if as_json:
+        show_json(found)
+        return
+    agrees = {True: "as in the log", False: "NOT the log's: the training read something else", None: "the log does not reach it"}
+    print(f"step {found['step']:,}  order {found['order_hash']}  {agrees[found['in_log']]}")
+    shown = ("window_of_batch", "source", "window", "doc_id", "url", "tokens", "first_token", "document_tokens", "run")
+    print_table([{key: row[key] for key in shown} | {"doc_id": row["doc_id"] or row["doc_hash"]} for row in found["documents"]])

@@ -199,6 +199,23 @@ class SelectedStream:
             span += 1
         return result
 
+    def shard_at(self, token: int) -> tuple[int, int]:
+        """Which shard holds a token of what is chosen, and its place there."""
+        import numpy as np
+
+        span = int(np.searchsorted(self._starts, token, side="right")) - 1
+        return self.base.shard_at(int(self._spans[span, 0]) + token - int(self._starts[span]))
+
+    @property
+    def ends(self) -> list[NDArray[Any]]:
+        """Where documents end in each shard, chosen or not."""
+        return self.base.ends
+
+    @property
+    def files(self) -> list[Path]:
+        """Paths of the shards, without their suffixes."""
+        return self.base.files
+
     def document_ends(self, start: int, stop: int) -> NDArray[np.int64]:
         """Where documents end between two tokens of what is chosen, neither of them included; ascending."""
         import numpy as np
@@ -265,6 +282,7 @@ def open_mixture(file: str | Path, *, verify: bool = False) -> MixtureShards:
             [piece for part in parts for piece in part.pieces],
             parts[0].dtype,
             [ends for part in parts for ends in part.ends],
+            [file for part in parts for file in part.files],
         )
         streams[source.source] = joined if source.spans is None else _selected(path.parent, joined, source.spans)
     if told:

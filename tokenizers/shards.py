@@ -155,15 +155,24 @@ class TokenStream:
     """One source's tokens as one logical stream over its shards, read in place."""
 
     def __init__(
-        self, entry: SourceEntry, pieces: Sequence[NDArray[Any]], dtype: np.dtype[Any], ends: Sequence[NDArray[Any]] = ()
+        self,
+        entry: SourceEntry,
+        pieces: Sequence[NDArray[Any]],
+        dtype: np.dtype[Any],
+        ends: Sequence[NDArray[Any]] = (),
+        files: Sequence[Path] = (),
     ) -> None:
-        """Join the shards' tokens, each of shape (n_tokens,), and document ends, (n_docs,), without copying them."""
+        """Join the shards' tokens, each of shape (n_tokens,), and document ends, (n_docs,), without copying them.
+
+        `files` are the paths of the shards, without their suffixes.
+        """
         import numpy as np
 
         self.entry = entry
         self.name = entry.name
         self.pieces = list(pieces)
         self.ends = list(ends)
+        self.files = list(files)
         self.dtype = dtype
         self._starts = np.concatenate([[0], np.cumsum([len(piece) for piece in self.pieces])]).astype(np.int64)
 
@@ -190,6 +199,13 @@ class TokenStream:
             done += len(part)
             shard += 1
         return result
+
+    def shard_at(self, token: int) -> tuple[int, int]:
+        """Which shard holds a token of the stream, and its place there."""
+        import numpy as np
+
+        shard = int(np.searchsorted(self._starts, token, side="right")) - 1
+        return shard, token - int(self._starts[shard])
 
     def document_ends(self, start: int, stop: int) -> NDArray[np.int64]:
         """Where documents end between two tokens of the stream, neither of them included; ascending."""
@@ -257,6 +273,7 @@ def open_shards(folder: str | Path, *, verify: bool = False) -> ShardSet:
             [_tokens(where / f"{entry.path}.bin", dtype) for entry in source.shards],
             dtype,
             [_tokens(where / f"{entry.path}.ends", np.dtype("<u8")) for entry in source.shards],
+            [where / entry.path for entry in source.shards],
         )
         for source in manifest.sources
     }

@@ -185,21 +185,40 @@ class Loader:
 
     def draw(self) -> Draw:
         """Decide the next global batch and move on past it."""
-        quotas = np.zeros(len(self.plan.sources), dtype=np.int64)
-        before = self.step * self.plan.windows
-        for count, weights in self.plan.phases(before, before + self.plan.windows):
-            served, self._carry = next_quotas(self._carry, weights, count)
-            quotas += served
+        quotas = self._next_quotas()
         sources = np.repeat(np.arange(len(quotas), dtype=np.int32), quotas)
         windows = np.concatenate([self._next_windows(source, int(n)) for source, n in enumerate(quotas)])
-        self._cursor = self._cursor + quotas
-        self.step += 1
-        self.tokens += self.plan.windows * self.plan.seq_len
+        self._pass(quotas)
         order = permute(np.arange(self.plan.windows), self.plan.windows, self.seed, "batch", self.step)
         sources, windows = sources[order], windows[order]
         ids = sources.astype("<i4").tobytes() + windows.astype("<i8").tobytes()
         self.order_hash = sha256(bytes.fromhex(self.order_hash) + ids).hexdigest()
         return Draw(self.step, sources, windows, self.order_hash)
+
+    def skip(self, steps: int, order_hash: str) -> None:
+        """Move on past batches without deciding their windows, a hundredth of a millisecond each.
+
+        Args:
+            steps: how many batches.
+            order_hash: that of the last of them, as a log has it, so that the next batch's is right; "" with no steps.
+        """
+        for _ in range(steps):
+            self._pass(self._next_quotas())
+        self.order_hash = order_hash
+
+    def _next_quotas(self) -> NDArray[np.int64]:
+        """Windows that each source gives to the next batch."""
+        quotas = np.zeros(len(self.plan.sources), dtype=np.int64)
+        before = self.step * self.plan.windows
+        for count, weights in self.plan.phases(before, before + self.plan.windows):
+            served, self._carry = next_quotas(self._carry, weights, count)
+            quotas += served
+        return quotas
+
+    def _pass(self, quotas: NDArray[np.int64]) -> None:
+        self._cursor = self._cursor + quotas
+        self.step += 1
+        self.tokens += self.plan.windows * self.plan.seq_len
 
     def _next_windows(self, source: int, count: int) -> NDArray[np.int64]:
         size = self.plan.available[source]
@@ -228,14 +247,18 @@ class Loader:
         Raises:
             ValueError: the global batch does not divide evenly.
         """
-        return [self._read(draw.sources[part], draw.windows[part]) for part in self._share(micro, rank, ranks)]
+        return [self._read(draw.sources[part], draw.windows[part]) for part in self.share(micro, rank, ranks)]
 
     def documents(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> list[NDArray[np.int64]]:
         """Which document of its window each token of `rows` belongs to, counted from 0; arguments and shapes as of `rows`."""
-        return [self._read_documents(draw.sources[part], draw.windows[part]) for part in self._share(micro, rank, ranks)]
+        return [self._read_documents(draw.sources[part], draw.windows[part]) for part in self.share(micro, rank, ranks)]
 
-    def _share(self, micro: int, rank: int, ranks: int) -> list[slice]:
-        """Where a rank's micro-batches stand in the global batch."""
+    def share(self, micro: int, rank: int, ranks: int) -> list[slice]:
+        """Where a rank's micro-batches stand in the global batch.
+
+        Raises:
+            ValueError: the global batch does not divide evenly.
+        """
         total = self.plan.windows
         if total % (ranks * micro):
             raise ValueError(f"a batch of {total} windows does not divide into {ranks} ranks x micro-batches of {micro}")
