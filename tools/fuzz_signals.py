@@ -36,6 +36,7 @@ from gristmill.stages.features import TextFeatures
 from gristmill.stages.filter import Filter
 from gristmill.stages.registry import STAGES, stage_class
 from gristmill.stages.signals import MODULES, compute, plain_definition
+from gristmill.stages.stage import Stage
 
 LINE_EDITORS = ("c4_lines", "line_corrections", "repeated_lines")
 """Editors that take out lines and parts of lines and write nothing new but line ends."""
@@ -133,10 +134,17 @@ def stages() -> dict[str, Filter | Editor]:
         found = stage_class(name)
         if name in _OWN_PROCESS or not issubclass(found, Filter | Editor) or issubclass(found, CorpusStage):
             continue
+        if needs_file(found):
+            continue
         flavour = found.model_fields.get("flavour")
         for choice in getattr(flavour.annotation, "__args__", (None,)) if flavour else (None,):
             made[f"{name} {choice}" if choice else name] = found.model_validate({} if choice is None else {"flavour": choice})
     return made
+
+
+def needs_file(stage: type[Stage]) -> bool:
+    """Whether a stage can do nothing without a file that is named to it, a model say."""
+    return any(field.is_required() for field in stage.model_fields.values())
 
 
 def check_signals(features: TextFeatures) -> dict[str, list[float]]:
