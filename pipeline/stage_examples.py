@@ -22,12 +22,17 @@ EXAMPLES: dict[str, str] = {
     "decontaminate": "out/texts out/clean --benchmarks gsm8k.jsonl mmlu.jsonl",
     "quality_classifier": "out/texts out/best --model quality.bin --top 0.1",
     "domains": "out/texts out/labelled --model topics.bin --key topic",
+    "percentile": "out/texts out/longer --signal word_count --top 0.5 --by language",
     "perplexity": "out/texts out/measured --model en.lm --buckets corpus",
+    "lines": "out/texts out/lines --flavour llama3",
+    "paragraphs": "out/texts out/paragraphs --flavour ccnet",
+    "sentence_spans": "out/texts out/spans --keep longest",
     "url_dedup": "out/texts out/pages",
     "exact": "out/texts out/unique",
     "minhash": "out/texts out/different --bands 14 --rows 8",
     "simhash": "out/texts out/different --distance 4",
     "semantic": "embedded.parquet out/different --embedding meta.embedding",
+    "substring": "out/texts out/unrepeated --unit bytes --min-length 200 --keep first",
 }
 """Stage -> what follows `gristmill stage NAME`."""
 
