@@ -49,8 +49,6 @@ def calibrate(stage: MinHash, texts: Sequence[str], seed: int = 0) -> dict[str, 
 
 
 def _planted(stage: MinHash, texts: Sequence[str], seed: int) -> list[dict[str, Any]]:
-    import numpy as np
-
     from gristmill.stages.minhash_choice import chance_to_meet
 
     units = [_units(stage, text)[:MOST_UNITS] for text in texts]
@@ -67,19 +65,35 @@ def _planted(stage: MinHash, texts: Sequence[str], seed: int) -> list[dict[str, 
         copies = [_joined(stage, _edited(stage, one, wanted, generator)) for one in long]
         similarity, met = _met(stage, originals, copies)
         chance = chance_to_meet(similarity, stage.bands, stage.rows)
-        deviation = float(np.sqrt(np.sum(chance * (1 - chance))))
-        off = float(met.sum() - chance.sum())
         rows.append(
             {
                 "similarity": float(similarity.mean()),
                 "pairs": len(long),
                 "met": int(met.sum()),
                 "expected": float(chance.sum()),
-                # where nothing is left to chance, no difference is none
-                "sigmas": off / deviation if deviation > 1e-6 else 0.0 if abs(off) < 0.5 else float("inf"),
+                "sigmas": _sigmas(chance, int(met.sum())),
             }
         )
     return rows
+
+
+def _sigmas(chances: NDArray[np.float64], met: int) -> float:
+    """How unlikely so many are, as standard deviations of a normal distribution that are as unlikely; 0 for what is expected.
+
+    The number that meets is distributed as a sum of coins of these chances. That is far from normal where nearly all or nearly
+    none meet: one pair missed where 0.02 are expected is no wonder, but would be 7 standard deviations of the sum.
+    """
+    from statistics import NormalDist
+
+    import numpy as np
+
+    distribution = np.ones(1)
+    for chance in chances:
+        distribution = np.convolve(distribution, [1 - chance, chance])
+    # the half of what is met counts to each side, so that the two are opposites
+    fewer, more = (float(side.sum() + distribution[met] / 2) for side in (distribution[:met], distribution[met + 1 :]))
+    least = 1e-300  # -37.0; what is less likely still is no less wrong
+    return NormalDist().inv_cdf(max(fewer, least)) if fewer < more else -NormalDist().inv_cdf(max(more, least))
 
 
 def _units(stage: MinHash, text: str) -> list[str]:

@@ -5,10 +5,11 @@ import json
 from collections import defaultdict
 from itertools import combinations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from gristmill.pipeline.calibrate import calibrate, candidate_pairs, true_similarities
+from gristmill.pipeline.calibrate import _sigmas, calibrate, candidate_pairs, true_similarities
 from gristmill.pipeline.cli import exit_status
 from gristmill.pipeline.errors import UserError
 from gristmill.stages.documents import Batch
@@ -117,3 +118,15 @@ def test_the_command_prints_or_gives_json_and_writes_nothing(tmp_path, capsys, m
 def test_what_does_not_go_together_is_refused(arguments, message, capsys):
     assert exit_status(["stage", "minhash", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_differences_are_told_by_how_unlikely_they_are():
+    # 8 of 10 coins or more: (45 / 2 + 10 + 1) / 1024 = 0.0327 with half of what was met: 1.842 standard deviations
+    assert _sigmas(np.full(10, 0.5), 8) == pytest.approx(1.842, abs=0.001)
+    assert _sigmas(np.full(10, 0.5), 2) == pytest.approx(-1.842, abs=0.001)
+    assert _sigmas(np.full(10, 0.5), 5) == pytest.approx(0)
+    # one of 100 is missed where 0.016 are expected to be: half of 1.6%, and no 7.9 standard deviations of the sum
+    chances = np.array([1.0] * 99 + [0.984])
+    assert _sigmas(chances, 99) == pytest.approx(-2.409, abs=0.001)
+    assert _sigmas(np.ones(3), 3) == pytest.approx(0)
+    assert _sigmas(np.ones(3), 2) < -30
