@@ -66,13 +66,13 @@ def ranks(keep: str, documents: pa.Table, addresses: np.ndarray) -> np.ndarray:
     if name == "sources":
         order = {source.strip(): at for at, source in reversed(list(enumerate(argument.split(","))))}
         return np.array([order.get(source, len(order)) for source in documents["source"].to_pylist()], dtype=np.int64)
-    values = _numbers(documents, argument)
+    values = column_numbers(documents, argument)
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
-    ordered = _ordered(values)
+    ordered = ordered_bits(values)
     return np.where(missing, LAST, ordered if name == "lowest" else ~ordered)
 
 
-def _ordered(values: np.ndarray) -> np.ndarray:
+def ordered_bits(values: np.ndarray) -> np.ndarray:
     """int64 in the order of the values (float64)."""
     import numpy as np
 
@@ -80,7 +80,7 @@ def _ordered(values: np.ndarray) -> np.ndarray:
     return np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)
 
 
-def _numbers(documents: pa.Table, column: str) -> np.ndarray:
+def column_numbers(documents: pa.Table, column: str) -> np.ndarray:
     """A column as float64, NaN where it is null."""
     import numpy as np
     import pyarrow as pa

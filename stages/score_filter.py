@@ -60,6 +60,10 @@ class ScoreFilter(CorpusFilter):
             raise ValueError(f"{' and '.join(given)} each say what stays; give one, or two steps with a name each")
         if self.by == "language" and self.top is None:
             raise ValueError("by: language says of what `top` is a share; set top too")
+        rows = self.per_language if isinstance(self.per_language, dict) else {}
+        for language, row in rows.items():
+            if wrong := sorted(set(row) - {"at_least"}):
+                raise ValueError(f"per_language.{language}: {wrong[0]} is one for all languages; at_least may differ")
         return self
 
     @property

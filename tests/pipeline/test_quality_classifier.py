@@ -40,7 +40,7 @@ def model(tmp_path_factory) -> str:
 def carry_out(folder: Path, name: str, stages: list, size: int = 10**6, workers: int = 0, documents=DOCUMENTS) -> Path:
     path = folder / "in.jsonl"
     path.write_text("".join(json.dumps(document) + "\n" for document in documents))
-    sources = {"web": {"read": {"format": "jsonl", "id": "column", "paths": [str(path)]}}}
+    sources = {"web": {"read": {"format": "jsonl", "id": "column", "language_column": "language", "paths": [str(path)]}}}
     recipe = {"name": "test", "sources": sources, "stages": stages, "partition_bytes": size}
     run(recipe_from_resolved(recipe), output=folder / name, workers=workers, quiet=True)
     return folder / name

@@ -102,6 +102,14 @@ def test_two_ways_at_once_are_refused(settings):
         Given(**settings)
 
 
+def test_languages_may_have_least_scores_of_their_own_and_nothing_else():
+    held = batch([0.4, 0.4, 0.2], ["en", "de", "de"])
+    assert kept(Given(at_least=0.5, per_language={"de": {"at_least": 0.3}}), held) == [1]
+    for row in ({"top": 0.2}, {"pareto": 3}, {"seed": 1}):
+        with pytest.raises(ValueError, match=f"per_language.de: {next(iter(row))} is one for all languages"):
+            Given(per_language={"de": row})
+
+
 def test_what_did_not_reach_its_bound_says_so():
     stage = Given(top=0.5).settled({"*": np.bincount([0, 32768])})
     held = batch([0.25, 0.75])
