@@ -24,7 +24,7 @@ from gristmill.pipeline.cli_perplexity import perplexity_app
 from gristmill.pipeline.cli_recipe import recipe_app
 from gristmill.pipeline.cli_run import clean, plan, run
 from gristmill.pipeline.cli_shards import shards_app
-from gristmill.pipeline.cli_stage import offer_stages, stage_app
+from gristmill.pipeline.cli_stage import offer_stages, stage_app, with_mappings_as_json
 from gristmill.pipeline.cli_tokenizer import tokenizer_app
 from gristmill.pipeline.cli_tools import demo_crawl, models_app
 from gristmill.pipeline.cli_train import train_app
@@ -87,6 +87,7 @@ def exit_status(arguments: Sequence[str]) -> int:
     try:
         if arguments[:1] == ["stage"]:
             offer_stages(arguments[1:])
+            arguments = with_mappings_as_json(arguments)
         app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         if sys.stdout is not None:  # `gristmill ... >&-`
             sys.stdout.flush()
@@ -129,6 +130,13 @@ def _os_error(error: OSError) -> str:
     return f"{where}{(error.strerror or os.strerror(error.errno)).lower()}; {advice.get(error.errno, 'check the path')}"
 
 
+def _flag(place: tuple[int | str, ...]) -> str:
+    """The flag that a mistake is in; nothing where it is about several."""
+    # <table> and the like name branches of a union, not what was typed
+    names = [part for part in map(str, place) if not part.startswith("<")]
+    return f"--{'.'.join(names).replace('_', '-')}: " if names else ""
+
+
 def _usage(error: CycloptsError, arguments: Sequence[str]) -> str:
     """What is wrong with the words of a command, and where its help is."""
     from pydantic import ValidationError
@@ -140,8 +148,7 @@ def _usage(error: CycloptsError, arguments: Sequence[str]) -> str:
         from gristmill.pipeline.recipe_errors import shown
 
         said = "\n".join(
-            # <table> and the like name branches of a union, not what was typed
-            f"--{'.'.join(part for part in map(str, found['loc']) if not part.startswith('<')).replace('_', '-')}: "
+            _flag(found["loc"])
             + found["msg"].removeprefix("Value error, ").replace("Input should", f"is {shown(found['input'])}; should")
             for found in cause.errors()
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
@@ -69,6 +70,23 @@ def offer_stages(arguments: Sequence[str]) -> None:
     for name in asked or STAGES:
         if name not in list(stage_app):
             stage_app.command(_command(find_stage(name), name), name=name)
+
+
+def with_mappings_as_json(arguments: Sequence[str]) -> list[str]:
+    """The arguments, mappings among them as the JSON that flags take: recipes and the help write `{en: 0.65, "*": 0.8}`."""
+    return [_as_json(word) if word.startswith(("{", "--")) and "{" in word and word.endswith("}") else word for word in arguments]
+
+
+def _as_json(word: str) -> str:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    flag, brace, rest = word.partition("{")
+    try:
+        value = YAML(typ="safe", pure=True).load(brace + rest)
+        return flag + json.dumps(value) if isinstance(value, dict) else word
+    except (YAMLError, TypeError):  # said by who reads the flag
+        return word
 
 
 _ARGUMENTS = """Args:

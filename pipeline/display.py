@@ -77,9 +77,9 @@ def bound(rule: dict[str, object]) -> str:
 
 
 def stdout() -> Console:
-    """Where results go: as wide as the terminal, or unwrapped lines without colour when it is none."""
+    """Where results go: as wide as the terminal, or unwrapped lines without colour when it is none; `ut1:adult:` is no emoji."""
     from rich.console import Console
 
     if sys.stdout.isatty():
-        return Console(file=sys.stdout, highlight=False)
-    return Console(file=sys.stdout, highlight=False, width=_PLAIN_WIDTH, no_color=True)
+        return Console(file=sys.stdout, highlight=False, emoji=False)
+    return Console(file=sys.stdout, highlight=False, emoji=False, width=_PLAIN_WIDTH, no_color=True)

@@ -208,7 +208,7 @@ def _bars(stream: TextIO) -> RichProgress:
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[told]}", markup=False),
-        console=Console(file=stream, highlight=False),
+        console=Console(file=stream, highlight=False, emoji=False),
         # stdout holds results only, and may be a pipe
         redirect_stdout=False,
     )

@@ -15,6 +15,8 @@ from pydantic import NonNegativeInt, model_validator
 from gristmill.stages.file_cache import cached_by_files
 from gristmill.stages.filter import Filter, Rule
 from gristmill.stages.gopher_quality import SIGNAL_CODE
+from gristmill.stages.list_settings import WithLists
+from gristmill.stages.lists import check_name, is_name, path_of
 from gristmill.stages.stage import StageUnavailable
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ WITHOUT_SPACES = ("ja", "th", "zh")
 _ALLOWED = {"ja": {"sm", "グロ", "女の子"}, "zh": {"性"}}
 
 
-class C4(Filter):
+class C4(WithLists, Filter):
     """Drop pages by C4's rules on whole pages.
 
     After `c4_lines`, this is what the published code does: a brace or `lorem ipsum` counts only in lines that passed the tests
@@ -41,6 +43,7 @@ class C4(Filter):
     """
 
     kind: ClassVar[str] = "c4"
+    list_settings: ClassVar[tuple[str, ...]] = ("bad_words",)
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
 
     max_page_chars: NonNegativeInt | None = 190_000
@@ -59,16 +62,22 @@ class C4(Filter):
     """Fewest characters of the third longest line, which is mC4's rule in place of that on end marks: 200 there. [code: TFDS]"""
 
     bad_words: str | None = None
-    """File of words that no kept page holds: a word a line (.txt, .txt.gz), or `lang` and `term` a line (.jsonl, .jsonl.gz)."""
+    """File of words that no kept page holds: a word a line (.txt, .txt.gz), or `lang` and `term` a line (.jsonl, .jsonl.gz); or
+    C4's own list of a language, `ldnoobw:en` (see `gristmill lists`)."""
 
     bad_words_language: str | None = "en"
     """Language of all documents; null: that of each document, of which those without words in the file pass."""
 
     @model_validator(mode="after")
     def _list_by_its_ending(self) -> Self:
-        plain = (self.bad_words or ".jsonl").removesuffix(".gz")
+        if self.bad_words is None or is_name(self.bad_words):
+            return self
+        plain = self.bad_words.removesuffix(".gz")
         if not plain.endswith((".txt", ".jsonl")):
-            raise ValueError(f"bad_words: {self.bad_words}: a list of words ends in .txt, .txt.gz, .jsonl or .jsonl.gz")
+            raise ValueError(
+                f"bad_words: {self.bad_words}: a list of words ends in .txt, .txt.gz, .jsonl or .jsonl.gz, or is one that can be "
+                "fetched, e.g. ldnoobw:en"
+            )
         if plain.endswith(".txt") and self.bad_words_language is None:
             raise ValueError(f"bad_words: {self.bad_words} does not tell languages; name one in bad_words_language")
         return self
@@ -121,7 +130,7 @@ class C4(Filter):
         if self.bad_words is None:
             return []
         self._terms()
-        return [self.bad_words]
+        return [path_of(self.bad_words)]
 
     def code(self) -> list[str]:
         """The signals and what they are made of."""
@@ -138,7 +147,9 @@ class C4(Filter):
 
     def _terms(self) -> dict[str, tuple[str, ...]]:
         assert self.bad_words is not None
-        terms = _read_terms(self.bad_words, self.bad_words_language)
+        # a fetched list is one of its language, whatever is asked for
+        language = check_name(self.bad_words)[1] if is_name(self.bad_words) else self.bad_words_language
+        terms = _read_terms(path_of(self.bad_words), language)
         if self.bad_words_language is not None and not terms.get(self.bad_words_language):
             there = ", ".join(sorted(terms)) or "none"
             raise StageUnavailable(f"{self.bad_words} has no words for {self.bad_words_language}; it has languages: {there}")
@@ -197,7 +208,7 @@ def _read_terms(path: str, language: str | None) -> dict[str, tuple[str, ...]]:
         raise StageUnavailable(f"bad_words: {path} cannot be read: {error}") from error
     terms: dict[str, set[str]] = {}
     for number, line in enumerate(filter(None, map(str.strip, lines)), 1):
-        if path.removesuffix(".gz").endswith(".txt"):
+        if not path.removesuffix(".gz").endswith(".jsonl"):
             terms.setdefault(language or "", set()).add(line.lower())
             continue
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import field_validator, model_validator
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gristmill.stages.documents import Batch
+
+
+_FOR_ALL_LANGUAGES = frozenset({"name", "checkpoint", "evaluate", "per_language", "when_missing"})
+"""Settings that are those of the stage and not of its rules."""
 
 
 @dataclass(frozen=True)
@@ -193,20 +198,39 @@ class Filter(Stage):
         """
         if not isinstance(self.per_language, dict) or not self.per_language:
             return {}
+        found, mistakes = {}, []
+        for language, row in self.per_language.items():
+            try:
+                found[language] = self._variant(row)
+            except ValueError as error:
+                mistakes.append(f"per_language.{language}: {error}")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return found
+
+    def _variant(self, row: dict[str, Any]) -> Filter:
+        """The filter with these settings instead of its own.
+
+        Raises:
+            ValueError: one is no setting of this filter, is one for all languages, or has no valid value.
+        """
+        if wrong := sorted(set(row) & _FOR_ALL_LANGUAGES):
+            raise ValueError(f"{wrong[0]} is one for all languages")
+        takes = [name for name in type(self).model_fields if name not in _FOR_ALL_LANGUAGES]
+        if unknown := sorted(set(map(str, row)) - set(takes)):
+            near = get_close_matches(unknown[0], takes, n=3)
+            there = ", ".join([*near, *(name for name in takes if name not in near)])
+            raise ValueError(f"unknown key {unknown[0]}; a language can have {there}")
         # all of them, not those that were given: a resolved recipe gives all, and must mean the same
         own = {name: getattr(self, name) for name in type(self).model_fields if name != "per_language"}
-        found = {}
-        for language, row in self.per_language.items():
-            if wrong := sorted(set(row) & {"name", "checkpoint", "evaluate", "per_language"}):
-                raise ValueError(f"per_language.{language}: {wrong[0]} is one for all languages")
-            try:
-                found[language] = type(self).model_validate(own | row)
-            except ValueError as error:
-                told = "; ".join(
-                    f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in getattr(error, "errors", list)()
-                )
-                raise ValueError(f"per_language.{language}: {told or error}") from None
-        return found
+        try:
+            return type(self).model_validate(own | row)
+        except ValueError as error:
+            told = "; ".join(
+                f"{'.'.join(str(part) for part in one['loc'])}: {one['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+                for one in getattr(error, "errors", list)()
+            )
+            raise ValueError(told or str(error)) from None
 
     def all_rules(self) -> list[Rule]:
         """The rules in the order in which they are tried, with those that take their place in other languages.

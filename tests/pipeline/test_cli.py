@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gristmill.pipeline import cli
+from gristmill.pipeline import cli, display
 from gristmill.pipeline.cli_shared import print_table, share
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.recipe_errors import nearest_first
@@ -116,6 +116,16 @@ def test_the_stages_are_listed_and_each_shows_its_settings_as_flags(capsys, monk
         (
             ["stage", "language", "a", "b", "--keep.en", "1.5"],
             "--keep.en: is '1.5'; should be less than or equal to 1\nSee: gristmill stage language --help\n",
+        ),
+        (
+            ["stage", "c4", "a", "b", "--bad-words", "words.csv"],
+            "bad_words: words.csv: a list of words ends in .txt, .txt.gz, .jsonl or .jsonl.gz, or is one that can be fetched, "
+            "e.g. ldnoobw:en\nSee: gristmill stage c4 --help\n",
+        ),
+        (
+            ["stage", "language", "a", "b", "--keep", "{en: 0.5, de"],
+            "Invalid value for --keep: JSONDecodeError: {en: 0.5, de ^ Expecting property name enclosed in double quotes: line "
+            "1 column 2 (char 1)\nSee: gristmill stage language --help\n",
         ),
         (
             ["recipe", "show", "dmo"],
@@ -230,6 +240,13 @@ def test_a_stage_runs_alone_and_its_funnel_goes_to_stdout(jsonl, capsys):
     assert (fate["outcome"], fate["stage"], fate["rule"], fate["threshold"]) == ("removed", "long_enough", "too_short", 4.0)
 
 
+@pytest.mark.parametrize("given", [["--per-language", "{en: {min_words: 1}}"], ["--per-language={en: {min_words: 1}}"]])
+def test_a_mapping_is_given_as_the_help_writes_it(given, jsonl, capsys):
+    Path("english.jsonl").write_text('{"text": "with that tree", "language": "en"}\n{"text": "with that tree"}\n')
+    assert cli.exit_status(["stage", "gopher_quality", "english.jsonl", "out", *given]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[:4] == ["gopher_quality", "2", "1", "1"]
+
+
 def test_a_stage_that_needs_text_is_refused_over_pages(jsonl, capsys):
     Path("in.warc.gz").write_bytes(b"")
     assert cli.exit_status(["stage", "gopher_quality", "in.warc.gz", "out", "--workers", "0"]) == 2
@@ -314,6 +331,11 @@ def test_no_other_share_is_taken(text):
 def test_a_table_puts_numbers_to_the_right(capsys):
     print_table([{"step": "read", "documents": 1234, "done": True}, {"step": "minhash", "documents": 7, "done": False}])
     assert capsys.readouterr().out == "step     documents  done\nread         1,234  yes\nminhash          7  no\n"
+
+
+def test_what_stands_between_colons_is_no_emoji(capsys):
+    display.stdout().print("ut1:adult: not fetched", markup=False)
+    assert capsys.readouterr().out == "ut1:adult: not fetched\n"
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -146,6 +146,30 @@ def test_bad_words_by_the_language_of_each_document(tmp_path):
     assert C4(**OFF, bad_words=path, bad_words_language="fr").judge(documents).kept.tolist() == [True, True, False, *[True] * 4]
 
 
+def test_a_fetched_list_is_one_of_its_language(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path))
+    stage = C4(**OFF, bad_words="ldnoobw:fr", bad_words_language="fr")
+    with pytest.raises(StageUnavailable, match=r"gristmill lists fetch ldnoobw:fr$"):
+        stage.set_up()
+    (tmp_path / "lists" / "ldnoobw").mkdir(parents=True)
+    path = write(tmp_path / "lists" / "ldnoobw", "fr", "Bar\n")
+    assert stage.files() == [path]
+    documents = batch(["un bar", "foo", "bar"], ["fr", "fr", "de"])
+    assert stage.judge(documents).kept.tolist() == [False, True, False]
+    assert stage.model_copy(update={"bad_words_language": None}).judge(documents).kept.tolist() == [False, True, True]
+    with pytest.raises(StageUnavailable, match=r"ldnoobw:fr has no words for en; it has languages: fr"):
+        C4(bad_words="ldnoobw:fr").set_up()
+
+
+def test_a_run_may_do_without_the_list():
+    stage, told = C4(bad_words="nowhere.txt", when_missing="skip").without_missing()
+    assert stage.bad_words is None
+    assert told == [
+        "c4.bad_words: nowhere.txt is not there and was left out "
+        "(nowhere.txt: no such file; lists that can be fetched by name: gristmill lists list)"
+    ]
+
+
 def test_a_list_that_does_not_serve_is_told(tmp_path):
     with pytest.raises(StageUnavailable, match=r"nowhere\.txt cannot be read"):
         C4(bad_words=str(tmp_path / "nowhere.txt")).set_up()

@@ -49,8 +49,9 @@ def test_a_table_gives_the_same_as_the_settings_it_holds(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ({"de": {"min_wrods": 2}}, r"per_language\.de: min_wrods: Extra inputs are not permitted"),
+        ({"de": {"min_wrods": 2}}, r"per_language\.de: unknown key min_wrods; a language can have min_words, "),
         ({"de": {"min_words": -1}}, r"per_language\.de: min_words: Input should be greater than or equal to 0"),
+        ({"de": {"min_wrods": 2}, "fr": {"min_words": -1}}, r"per_language\.de: unknown .*; per_language\.fr: min_words: "),
         ({"de": {"name": "x"}}, r"per_language\.de: name is one for all languages"),
         ({"de": {"flavour": "rpv2"}}, r"per_language\.de: makes other rules"),
         ("fineweb3", r"fineweb3: no such table of languages; there is fineweb2"),
