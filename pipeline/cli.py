@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 from gristmill.pipeline.cli_classifier import classifier_app
 from gristmill.pipeline.cli_export import export
 from gristmill.pipeline.cli_forget import forget
+from gristmill.pipeline.cli_importance import importance_app
 from gristmill.pipeline.cli_inspect import funnel, sample, whatif, why
 from gristmill.pipeline.cli_lists import lists_app
 from gristmill.pipeline.cli_mixture import mixture_app
@@ -64,6 +65,7 @@ for _group in (
     tokenizer_app,
     classifier_app,
     perplexity_app,
+    importance_app,
     shards_app,
     train_app,
     models_app,

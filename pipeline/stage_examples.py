@@ -27,6 +27,8 @@ EXAMPLES: dict[str, str] = {
     "lines": "out/texts out/lines --flavour llama3",
     "paragraphs": "out/texts out/paragraphs --flavour ccnet",
     "sentence_spans": "out/texts out/spans --keep longest",
+    "importance": "out/texts out/chosen --weights books.weights.json --top 0.1",
+    "edu_score": "out/texts out/educational --model fineweb-edu-classifier --at-least 3",
     "url_dedup": "out/texts out/pages",
     "exact": "out/texts out/unique",
     "minhash": "out/texts out/different --bands 14 --rows 8",
