@@ -28,6 +28,8 @@ class MicroBatch:
     """How many first tokens of each row see each other both ways, shape (windows,); None where none do."""
     counted: int
     """Targets that count."""
+    sources: Tensor
+    """Shape (windows,), int64: index into `Plan.sources` of each window."""
     documents: Tensor | None = None
     """Shape (windows, length): equal numbers for tokens of one document; None where tokens see across documents."""
     positions: Tensor | None = None
@@ -62,11 +64,13 @@ def make_micro_batches(
     """
     made = []
     for number, rows in enumerate(parts):
+        start = (number * ranks + rank) * len(rows)
+        sources = torch.from_numpy(draw.sources[start : start + len(rows)].astype(np.int64))
         if objective.settings.name == "causal":
             tensor = torch.from_numpy(rows)
-            made.append(MicroBatch(tensor[:, :-1], tensor[:, 1:], None, rows.shape[0] * (rows.shape[1] - 1)))
+            counted = rows.shape[0] * (rows.shape[1] - 1)
+            made.append(MicroBatch(tensor[:, :-1], tensor[:, 1:], None, counted, sources))
             continue
-        start = (number * ranks + rank) * len(rows)
         examples = [
             objective.example(row, (seed, int(draw.sources[start + n]), int(draw.windows[start + n]), draw.step))
             for n, row in enumerate(rows)
@@ -75,7 +79,8 @@ def make_micro_batches(
         prefix = None
         if objective.settings.bidirectional_prefix and objective.settings.name != "fill_in_the_middle":
             prefix = torch.tensor([each.prefix for each in examples])
-        made.append(MicroBatch(torch.from_numpy(ids), torch.from_numpy(targets), prefix, int((targets >= 0).sum())))
+        counted = int((targets >= 0).sum())
+        made.append(MicroBatch(torch.from_numpy(ids), torch.from_numpy(targets), prefix, counted, sources))
     return made
 
 

@@ -12,6 +12,7 @@ from gristmill.trainer.model_settings import ModelSettings
 __all__ = [
     "CheckpointSettings",
     "DocumentSettings",
+    "EvaluationSettings",
     "LossSettings",
     "ModelSettings",
     "MuonSettings",
@@ -154,6 +155,19 @@ class LossSettings(Settings):
     """Positions whose logits live at once; all of a micro-batch when null."""
 
 
+class EvaluationSettings(Settings):
+    """Documents that the model does not learn from, and when they are predicted; the last step always is followed by it."""
+
+    data: str
+    """Folder of token shards, held_out/ of a run."""
+    every: PositiveInt = 100
+    """Steps between evaluations."""
+    tokens: PositiveInt | None = None
+    """At most about so many of each source: its first whole documents, which are a hash's choice; all when null."""
+    micro_windows: PositiveInt = 8
+    """Windows on the device at once."""
+
+
 class CheckpointSettings(Settings):
     """When the run is saved; it always is at its end."""
 
@@ -204,6 +218,8 @@ class TrainSettings(Settings):
     """Leave out steps that stand out, `{}` with the usual bounds; null takes every step."""
     average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of a running average of the weights that each step keeps, 0.999 say; null keeps none."""
+    evaluation: EvaluationSettings | None = None
+    """What held-out documents cost while training; null measures nothing."""
     checkpoint: CheckpointSettings = CheckpointSettings()
 
     @model_validator(mode="after")

@@ -22,7 +22,9 @@ from gristmill.trainer import checkpoint, flops, run_folder
 from gristmill.trainer.averaging import RunningAverage
 from gristmill.trainer.config import ConfigError, read_config
 from gristmill.trainer.data import settle
+from gristmill.trainer.evaluation import Evaluation
 from gristmill.trainer.loader import Draw, Loader, Plan, PlanMismatch, Sources
+from gristmill.trainer.losses import IGNORED
 from gristmill.trainer.micro_batch import MicroBatch, make_micro_batches, with_documents
 from gristmill.trainer.model import Decoder
 from gristmill.trainer.objectives import Objective
@@ -67,8 +69,8 @@ def run(settings: TrainSettings, output: str | Path | None = None) -> dict[str, 
         torch.set_num_threads(settings.threads)
     shards, plan, steps = settle(settings, _say)
     folder = Path(output) if output is not None else Path("runs") / settings.name
+    training = Training(settings, shards, plan, device, steps)
     with run_folder.claimed(folder):
-        training = Training(settings, shards, plan, device, steps)
         if saved := checkpoint.checkpoints(folder):
             training.resume(saved[-1][1])
             _say(f"going on from {saved[-1][1]}, step {training.step}")
@@ -134,6 +136,10 @@ class Training:
         self.flops = flops.flops_per_token(settings.model, self.model.embedding.num_embeddings, self.objective.length)
         self.spikes = SpikeWatch(settings.spikes) if settings.spikes is not None else None
         self.average = RunningAverage(self.model, settings.average_decay) if settings.average_decay is not None else None
+        self.evaluation = None
+        if settings.evaluation is not None:
+            length = min(settings.seq_len, self.objective.length)
+            self.evaluation = Evaluation(settings.evaluation, shards.tokenizer, length, settings.documents)
         self.loader = Loader(shards, plan, settings.seed)
         self.data_state = self.loader.state()
         self.tokenizer = shards.tokenizer.model_dump()
@@ -218,13 +224,14 @@ class Training:
         started = time.perf_counter()
         for batch in self._batches():
             rate = self._rate()
-            loss, norm, spike = self._update(batch.micro_batches, rate)
+            loss, norm, spike, by_source = self._update(batch.micro_batches, rate)
             self.data_state = batch.state
             seconds, started = time.perf_counter() - started, time.perf_counter()
-            yield {
+            row = {
                 "step": batch.draw.step,
                 "tokens": batch.state["tokens"],
                 "loss": loss,
+                "source_loss": by_source,
                 "learning_rate": rate,
                 "gradient_norm": norm,
                 "tokens_per_second": self.plan.windows * self.plan.seq_len / seconds,
@@ -234,6 +241,11 @@ class Training:
                 **({"skipped": spike} if spike else {}),
                 **self._utilisation(seconds),
             }
+            if self.evaluation is not None and (self.step % self.evaluation.settings.every == 0 or self.step == self.last):
+                row["held_out"] = self.evaluation.measure(self.model, self.device, self._precision)
+                row["held_out_seconds"] = time.perf_counter() - started
+                started = time.perf_counter()
+            yield row
 
     def _utilisation(self, seconds: float) -> dict[str, float]:
         """Model FLOPs utilisation by both conventions, on a GPU whose peak is known."""
@@ -284,16 +296,19 @@ class Training:
             share = rate_factor(schedule, self.step, 1, schedule.steps or self.last)
         return self.settings.optimizer.learning_rate * share
 
-    def _update(self, micro_batches: list[MicroBatch], rate: float) -> tuple[float, float, str | None]:
+    def _update(self, micro_batches: list[MicroBatch], rate: float) -> tuple[float, float, str | None, dict[str, float]]:
         """One step of the optimizer.
 
         Returns:
-            The mean cross-entropy before it, nats a token; the norm of its unclipped gradients; why it was not taken, if so.
+            The mean cross-entropy before it, nats a token; the norm of its unclipped gradients; why it was not taken, if so; the
+            mean of each source in the batch.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("rate_factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
+        # cross-entropy and targets of each source
+        sums = torch.zeros(2, len(self.plan.sources), device=self.device)
         # means are over the tokens of the whole batch, however it is split and wherever targets are ignored
         counted = torch.tensor(max(1, sum(part.counted for part in micro_batches)), device=self.device)
         for part in micro_batches:
@@ -308,6 +323,8 @@ class Training:
                 )
             losses.total.backward()
             total += losses.per_token.sum() / counted
+            rows = torch.stack([losses.per_token.sum(1), (part.targets != IGNORED).sum(1)])
+            sums.index_add_(1, part.sources, rows.to(sums.dtype))
         clip = self.settings.optimizer.clip
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if clip is None else clip)
         mean = total.item()
@@ -318,7 +335,8 @@ class Training:
             self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
-        return mean, norm.item(), spike
+        by_source = {name: cost / count for name, cost, count in zip(self.plan.sources, *sums.tolist(), strict=True) if count}
+        return mean, norm.item(), spike, by_source
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast("cuda", dtype=torch.bfloat16) if self.device.type == "cuda" else nullcontext()
@@ -345,6 +363,7 @@ def _progress(row: dict[str, Any], steps: int) -> str:
     return (
         f"step {row['step']}/{steps}  loss {row['loss']:.4f}  rate {row['learning_rate']:.2e}  "
         f"{row['tokens_per_second']:,.0f} tokens/s  waited {row['data_wait_ms']:.1f} ms for data"
+        + (f"  held out {row['held_out']['all']['loss']:.4f}" if "held_out" in row else "")
         + (f"  not taken: {row['skipped']}" if "skipped" in row else "")
     )
 
