@@ -82,23 +82,25 @@ def train_classifier(
         )
     except ValueError as error:
         raise UserError(f"--min-count {settings.min_count}: {error}") from error
-    content = BytesIO()
-    write_model(model, content)
-    scores = _scores(content.getvalue(), [text for _, _, text in asked])
+    held = BytesIO()
+    write_model(model, held)
+    content, n_words = held.getvalue(), len(model.words)
+    del held, model
+    scores = _scores(content, [text for _, _, text in asked])
     facts = {
         "model": name,
-        "sha256": sha256(content.getvalue()).hexdigest(),
+        "sha256": sha256(content).hexdigest(),
         "labels": list(KINDS),
         "normalisation": NORMALISATION,
         "settings": settings.model_dump(mode="json"),
         "sets": {kind: held.facts for kind, held in sets.items()},
         "in_both_sets": len(both),
         "learned_from": {kind: sum(one[1] == kind for one in learned) for kind in KINDS},
-        "words": len(model.words),
+        "words": n_words,
         "held_out": measures(scores, np.array([kind == "positive" for _, kind, _ in asked])),
     }
     storage = Storage(folder or ".")
-    storage.put(name, content.getvalue())
+    storage.put(name, content)
     storage.put(f"{name}.json", json.dumps(facts, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace"))
     return facts
 

@@ -257,8 +257,11 @@ def train(texts: Iterable[str], labels: Sequence[str], settings: Hyperparameters
     ends = np.cumsum([0, *map(len, number)]).astype(np.int64)
     names = sorted(of_labels, key=lambda label: (-of_labels[label], label))
     n_rows, width = len(kept) + settings.rows_of_ngrams, settings.dimensions
-    start = np.random.Generator(np.random.PCG64(settings.seed)).random((n_rows, width), dtype=np.float32)
-    inputs = (start * np.float32(2) - np.float32(1)) / np.float32(width)
+    inputs = np.random.Generator(np.random.PCG64(settings.seed)).random((n_rows, width), dtype=np.float32)
+    # in place: with two million buckets of 100 numbers each copy has 800 MB
+    inputs *= np.float32(2)
+    inputs -= np.float32(1)
+    inputs /= np.float32(width)
     outputs = np.zeros((len(names), width), dtype=np.float32)
     _descend(
         np.concatenate(pieces),
