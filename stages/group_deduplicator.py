@@ -59,8 +59,8 @@ class GroupDeduplicator(Deduplicator):
         return self.emit(batch, wave)
 
     @model_validator(mode="after")
-    def _without_index(self) -> Self:
-        # an index holds keys and checks, not what documents of one key are compared by
+    def _fits_an_index(self) -> Self:
+        # in place of what other deduplicators say: an index holds keys and checks, not what documents of one key are compared by
         if self.index or self.against:
             raise ValueError(f"{self.kind} takes no index; index and against are of url_dedup, exact and minhash")
         return self
