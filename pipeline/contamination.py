@@ -24,7 +24,10 @@ def contamination_of(published: PublishedRun) -> list[dict[str, Any]]:
 
 
 def _shown(stage: Mapping[str, Any]) -> dict[str, Any]:
-    least = "any part of it" if stage["share"] is None else f"{stage['share']:.0%} of it"
+    if stage["method"] == "embedding":
+        least = f"a passage whose similarity to it is at least {stage['share']:g}; shares are similarities"
+    else:
+        least = "any part of it" if stage["share"] is None else f"{stage['share']:.0%} of it"
     done = {"remove": "the documents were removed", "cut": "it was cut out", "report": "nothing was changed"}[stage["action"]]
     told = (
         f"An item is found where the corpus holds {least} (method {stage['method']}); {done}. Which items are clean, to evaluate "

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gristmill.stages.contamination_index import QUESTION
-from gristmill.stages.contamination_scores import CorpusCounts, Scorer
+from gristmill.stages.contamination_scores import CorpusCounts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gristmill.stages.contamination_scores import Scorer
+    from gristmill.stages.contamination_similarity import SimilarItems
     from gristmill.stages.decontaminate import Decontaminate
 
     Floats = NDArray[np.float64]
@@ -31,12 +33,13 @@ def findings_of(stage: Decontaminate, totals: Mapping[str, np.ndarray], left: Ma
     Returns:
         `benchmarks`: for each how many items it has, how many were long enough to be looked for, found in the corpus as it
         came, in each source, and found in what is left; `items`: those of which the corpus holds anything, with the share of
-        the question or answer that the corpus as a whole holds, what is left, and each source by itself; `clean`: by benchmark
+        the question or answer that the corpus as a whole holds (method embedding: the greatest similarity of a passage, in
+        steps of a hundredth from the bound on), what is left, and each source by itself; `clean`: by benchmark
         the ids of items that were looked for and are not found in what is left; `not_looked_for`: ids of those too short.
     """
     scorer = stage.scorer(totals)
     before, after = CorpusCounts.of(totals), CorpusCounts.of(left)
-    runs = len(scorer.index.keys)
+    runs = scorer.index.runs
     share = item_shares(scorer, before.every(runs))
     remaining = item_shares(scorer, after.every(runs))
     by_source = {source: item_shares(scorer, held) for source, held in sorted(before.holding.items())}
@@ -89,7 +92,7 @@ def findings_of(stage: Decontaminate, totals: Mapping[str, np.ndarray], left: Ma
     }
 
 
-def item_shares(scorer: Scorer, holding: NDArray[np.int64]) -> Floats:
+def item_shares(scorer: Scorer | SimilarItems, holding: NDArray[np.int64]) -> Floats:
     """The share of each item that documents hold together, the greater of its question's and its answer's; shape (n_items,).
 
     Args:
@@ -104,7 +107,7 @@ def item_shares(scorer: Scorer, holding: NDArray[np.int64]) -> Floats:
     return found
 
 
-def searched(scorer: Scorer) -> NDArray[np.bool_]:
+def searched(scorer: Scorer | SimilarItems) -> NDArray[np.bool_]:
     """Which items have a question that is looked for; shape (n_items,)."""
     index = scorer.index
     found = np.zeros(len(index.items), dtype=bool)

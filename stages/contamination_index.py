@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,9 @@ class Index:
     Texts are the questions and answers of items, numbered in the order of items; runs are numbered in the order of their keys.
     """
 
+    measured: ClassVar[str] = "{share:.0%} of its {part}"
+    """How a share of a text is told."""
+
     looks: Looks
     items: list[Item]
     text_item: Positions
@@ -72,6 +75,11 @@ class Index:
     numbers: NDArray[np.int32]
     lengths: Positions
     bands: Positions
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return len(self.keys)
 
     @cached_property
     def run_lengths(self) -> Positions:

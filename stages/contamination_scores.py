@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     Positions = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-Measure = Literal["rarity", "tokens", "runs", "rare_runs"]
+Measure = Literal["rarity", "tokens", "runs", "rare_runs", "similarity"]
 """What a share is of: `tokens` of the text, those covered by runs that were found; so, each by its rarity (`rarity`);
-`runs` of the text; so, those that few documents hold (`rare_runs`)."""
+`runs` of the text; so, those that few documents hold (`rare_runs`). `similarity`: of passages, in `contamination_similarity`."""
 FEW = 10
 """A run that no more documents hold is no common phrase, however small the corpus; GPT-3's number (`common`)."""
 _POSTINGS = 1 << 22
@@ -223,9 +223,14 @@ def matches(scorer: Scorer, hits: NDArray[np.int64], is_found: NDArray[np.bool_]
 
 
 def merged(hits: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Byte ranges of hits of one document, in order, those that overlap made one."""
+    """Byte ranges of hits of one document, in order, those that overlap or touch made one."""
+    return united(list(zip(hits[:, START].tolist(), hits[:, END].tolist(), strict=True)))
+
+
+def united(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges [start, end) in order, those that overlap or touch made one."""
     spans: list[tuple[int, int]] = []
-    for start, end in sorted(zip(hits[:, START].tolist(), hits[:, END].tolist(), strict=True)):
+    for start, end in sorted(ranges):
         if spans and start <= spans[-1][1]:
             spans[-1] = (spans[-1][0], max(spans[-1][1], end))
         else:

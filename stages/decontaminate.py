@@ -14,8 +14,9 @@ from gristmill.stages.stage import StageUnavailable
 if TYPE_CHECKING:
     import numpy as np
 
-    from gristmill.stages.contamination_index import Index
+    from gristmill.stages.contamination_index import Index, Looks
     from gristmill.stages.contamination_scores import Scorer
+    from gristmill.stages.contamination_similarity import Nearness, SimilarItems
     from gristmill.stages.documents import Batch
     from gristmill.stages.editor import Editor
 
@@ -31,9 +32,9 @@ class Way(NamedTuple):
     """Tokens of a run."""
     shortest: int
     """Fewest tokens of an item that is looked for."""
-    measure: Literal["rarity", "tokens", "runs", "rare_runs"]
+    measure: Literal["rarity", "tokens", "runs", "rare_runs", "similarity"]
     share: float | None
-    """Least share of an item's text that makes it found; None: any run of it."""
+    """Least share of an item's text that makes it found, or least similarity of a passage to it; None: any run of it."""
     common: int | None = None
     """Runs that more documents hold do not count."""
     samples: int = 0
@@ -52,6 +53,8 @@ WAYS: dict[str, Way] = {
     "llama3": Way("words", 8, 8, "tokens", 0.5),
     # GPT-4, arXiv:2303.08774, app. C
     "substring": Way("characters", 50, 1, "runs", None, samples=3),
+    # ours: about the words of a question, and a similarity that has not been measured on a published model
+    "embedding": Way("words", 50, 8, "similarity", 0.85),
 }
 
 
@@ -68,9 +71,10 @@ class Decontaminate(CorpusFilter):
     """Files of benchmark items (.jsonl, .jsonl.gz, .parquet), or folders of them. Which fields are question, answer and id is in
     configs/benchmarks by the name of the benchmark, which is an item's field `benchmark` or the file's name."""
 
-    method: Literal["weighted", "ngram", "substring"] = "weighted"
+    method: Literal["weighted", "ngram", "substring", "embedding"] = "weighted"
     """`weighted`: 13 words in a row, each weighted by rarity in the corpus, so that common phrases do not count; `ngram`: as
-    published, see `flavour`; `substring`: 50 characters in a row, drawn at random (GPT-4)."""
+    published, see `flavour`; `substring`: 50 characters in a row, drawn at random (GPT-4); `embedding`: passages that mean what
+    an item means, by a `model`: finds rephrased items, slowly."""
 
     flavour: Literal["gpt3", "palm", "llama3"] | None = None
     """Of `ngram`: `gpt3` (the default; 13 words, any that at most 10 documents hold), `palm` (70% of an item's 8-grams) or
@@ -83,12 +87,20 @@ class Decontaminate(CorpusFilter):
     """Least share of an item's question or answer that makes it found; default: that of the method (weighted 0.5, palm 0.7,
     llama3 0.5). gpt3 and substring have none: one match is enough."""
 
+    model: str | None = None
+    """embedding: folder of a sentence-transformers model (the extra `semantic`); nothing is downloaded."""
+
+    similarity_at_least: Annotated[float, Field(ge=0.5, le=1)] | None = None
+    """embedding: least cosine similarity of a passage to an item's question or answer that makes it found; default 0.85, ours:
+    what is right hangs on the model."""
+
     words: PositiveInt | None = None
-    """Words in a row that are compared; default: that of the method (13, or 8 for palm and llama3)."""
+    """Words in a row that are compared; default: that of the method (13, or 8 for palm and llama3). embedding: words of the
+    windows that paragraphs of more than twice as many are cut to; default 50."""
 
     shortest: PositiveInt | None = None
     """Fewest words (substring: characters) of a question that is looked for; one with less than an n-gram is looked for as a
-    whole. Default: that of the method (weighted 8, gpt3 13, palm and llama3 8, substring 1)."""
+    whole. Default: that of the method (weighted 8, gpt3 13, palm and llama3 8, substring 1, embedding 8)."""
 
     common: PositiveInt | None = None
     """gpt3: an n-gram that more documents hold is a common phrase and does not count; default 10."""
@@ -118,6 +130,13 @@ class Decontaminate(CorpusFilter):
         if self.flavour and self.method != "ngram":
             raise ValueError(f"flavour: {self.flavour} with method: {self.method}; flavours are of method: ngram")
         way = self._published
+        if self.method == "embedding" and self.model is None:
+            raise ValueError("no model with method: embedding; give the folder of a sentence-transformers model: --model FOLDER")
+        for name in ("model", "similarity_at_least"):
+            if getattr(self, name) is not None and self.method != "embedding":
+                raise ValueError(f"{name}: {getattr(self, name)} with method: {self.method}; it is one of method: embedding")
+        if self.share is not None and self.method == "embedding":
+            raise ValueError(f"share: {self.share} with method: embedding; give similarity_at_least")
         if self.share is not None and way.share is None:
             raise ValueError(
                 f"share: {self.share} with {self.way_name}, where one match is enough; take weighted, palm or llama3"
@@ -150,7 +169,7 @@ class Decontaminate(CorpusFilter):
         way = self._published
         length = self.words or way.length
         given: dict[str, Any] = {
-            "share": self.share,
+            "share": self.share or self.similarity_at_least,
             "length": length,
             "shortest": self.shortest or min(way.shortest, length),
             "common": self.common,
@@ -179,32 +198,73 @@ class Decontaminate(CorpusFilter):
         Raises:
             StageUnavailable: a file cannot be read, or lacks the fields.
         """
-        from gristmill.stages.contamination_index import Looks, index_of
+        from gristmill.stages.contamination_index import index_of
+
+        return index_of(tuple(self._benchmark_files()), self._looks, self.question, self.answer)
+
+    @property
+    def _looks(self) -> Looks:
+        from gristmill.stages.contamination_index import Looks
 
         way = self.way
-        looks = Looks(way.tokens, way.length, way.shortest, self.answers, way.samples)
-        return index_of(tuple(self.files()), looks, self.question, self.answer)
+        return Looks(way.tokens, way.length, way.shortest, self.answers, way.samples)
 
-    def scorer(self, totals: Mapping[str, np.ndarray]) -> Scorer:
+    def similar_items(self) -> SimilarItems | None:
+        """The benchmarks' items as embeddings; None for other methods.
+
+        Raises:
+            StageUnavailable: a file cannot be read, or lacks the fields; there is no model.
+        """
+        if self.model is None:
+            return None
+        from gristmill.stages.contamination_similarity import similar_items_of
+
+        given = (self._looks, self.model, self.way.share or 1.0, self.question, self.answer)
+        return similar_items_of(tuple(self._benchmark_files()), tuple(self._model_files()), *given)
+
+    def scorer(self, totals: Mapping[str, np.ndarray]) -> Scorer | SimilarItems:
         """What says how much of items documents hold, in a corpus with these totals."""
         from gristmill.stages.contamination_scores import CorpusCounts, Scorer
 
+        similar = self.similar_items()
+        if similar is not None:
+            return similar
         index, counts = self.index(), CorpusCounts.of(totals)
         every = counts.every(len(index.keys))
         return Scorer(index, self.way.measure, sum(counts.documents.values()), every, self.way.common or 0)
 
     def survey(self, batch: Batch) -> Survey:
-        """Count in how many documents of each source each run of tokens is, and in each document how many there are."""
+        """Count in how many documents of each source each run of tokens is, and in each document how many there are.
+
+        With embeddings: in how many each item is found, by similarity, and the greatest similarity in each document.
+        """
         import numpy as np
 
         from gristmill.stages.contamination_scores import contamination_totals, pairs_of
 
+        similar = self.similar_items()
+        if similar is not None:
+            near, greatest = self._nearness(similar, batch)
+            sources = batch.table["source"].to_pylist()
+            return Survey(contamination_totals(sources, *similar.pairs(near), similar.runs), {"contamination": greatest})
         index = self.index()
-        known = batch.given.get("matched_ngrams")
-        hits = index.find(batch.features, None if known is None else np.flatnonzero(known))
+        hits = index.find(batch.features, self.rows_to_search(batch))
         rows, runs = pairs_of(hits)
         totals = contamination_totals(batch.table["source"].to_pylist(), rows, runs, len(index.keys))
         return Survey(totals, {"matched_ngrams": np.bincount(hits[:, 0], minlength=len(batch)).astype(np.float64)})
+
+    def _nearness(self, similar: SimilarItems, batch: Batch) -> tuple[Nearness, np.ndarray]:
+        """How near documents come to items, and the greatest similarity of each; those known to be far are not embedded again."""
+        import numpy as np
+
+        known, rows = batch.given.get("contamination"), self.rows_to_search(batch)
+        if known is None or rows is None:
+            near = similar.near(batch.features, np.arange(len(batch)))
+            return near, near.greatest
+        near = similar.near(batch.features, rows)
+        greatest = known.copy()
+        greatest[rows] = near.greatest[rows]
+        return near, greatest
 
     def settled(self, totals: Mapping[str, np.ndarray]) -> Filter | Editor:
         """The stage that removes, cuts or reports in a corpus with these totals."""
@@ -217,7 +277,7 @@ class Decontaminate(CorpusFilter):
         return CutContamination.of(settled)
 
     @property
-    def settled_scorer(self) -> Scorer:
+    def settled_scorer(self) -> Scorer | SimilarItems:
         """The scorer of a stage that `settled` gave.
 
         Raises:
@@ -225,19 +285,22 @@ class Decontaminate(CorpusFilter):
         """
         if self._scorer is None:
             raise TypeError(f"{self.label} has not seen the corpus yet; it judges by survey() and settled()")
-        scorer: Scorer = self._scorer
+        scorer: Scorer | SimilarItems = self._scorer
         return scorer
 
     def measure(self, batch: Batch) -> dict[str, np.ndarray]:
-        """`contamination`: the greatest share of an item's question or answer that a document holds; `matched_ngrams`: places
-        where one of their n-grams stands."""
+        """`contamination`: the greatest share of an item's question or answer that a document holds, or similarity to one;
+        `matched_ngrams`: places where one of their n-grams stands (not with embeddings)."""
         import numpy as np
 
-        from gristmill.stages.contamination_scores import greatest, pairs_of
+        from gristmill.stages.contamination_scores import Scorer, greatest, pairs_of
 
         scorer = self.settled_scorer
-        known = batch.given.get("matched_ngrams")
-        hits = scorer.index.find(batch.features, None if known is None else np.flatnonzero(known))
+        if not isinstance(scorer, Scorer):
+            # as the survey found it: embeddings cost too much to compute twice
+            nearest = batch.given.get("contamination")
+            return {"contamination": scorer.near(batch.features, np.arange(len(batch))).greatest if nearest is None else nearest}
+        hits = scorer.index.find(batch.features, self.rows_to_search(batch))
         found = greatest(scorer.shares(*pairs_of(hits)), len(batch))
         return {"contamination": found, "matched_ngrams": np.bincount(hits[:, 0], minlength=len(batch)).astype(np.float64)}
 
@@ -247,6 +310,15 @@ class Decontaminate(CorpusFilter):
 
         found = contamination_matches(self, batch.features, rows)
         return [told(self.settled_scorer.index, batch.features, found.get(int(row), [])) for row in rows]
+
+    def rows_to_search(self, batch: Batch) -> np.ndarray | None:
+        """Documents of a batch in which the survey found something that may count; None: nothing is known of them."""
+        import numpy as np
+
+        known = batch.given.get("contamination" if self.model else "matched_ngrams")
+        if known is None:
+            return None
+        return np.flatnonzero(self.is_found(known) if self.model else known)
 
     def is_found(self, shares: np.ndarray) -> np.ndarray:
         """Whether items of whose texts a document, or a corpus, holds these shares are found there; bool of the same shape."""
@@ -259,26 +331,41 @@ class Decontaminate(CorpusFilter):
         return findings_of(self, totals, left)
 
     def set_up(self) -> None:
-        """Read the benchmarks and load the kernels.
+        """Read the benchmarks and load the kernels, or the model.
 
         Raises:
-            StageUnavailable: there are none, a file cannot be read, or lacks the fields.
+            StageUnavailable: there are none, a file cannot be read, or lacks the fields; there is no model.
         """
-        self.index()
+        if self.similar_items() is None:
+            self.index()
+
+    def library_names(self) -> tuple[str, ...]:
+        return (*self.libraries, *(("sentence-transformers", "torch") if self.model else ()))
 
     def files(self) -> list[str]:
-        """The files of benchmarks.
+        """The files of benchmarks, and those of the model.
 
         Raises:
             StageUnavailable: none is given, or one is missing.
         """
+        return self._benchmark_files() + self._model_files()
+
+    def _benchmark_files(self) -> list[str]:
         from gristmill.stages.contamination_items import benchmark_files
 
         if not self.benchmarks:
             raise StageUnavailable(f"{self.label}: no benchmarks; name files of their items: --benchmarks FILE..., or a folder")
         return benchmark_files(self.benchmarks)
 
+    def _model_files(self) -> list[str]:
+        if self.model is None:
+            return []
+        from gristmill.stages.embeddings import model_files
+
+        return model_files(self.model, self.label)
+
     def code(self) -> list[str]:
         """What reads items, finds them and counts."""
         modules = ("decontaminate_cuts", "contamination_findings", "contamination_index", "contamination_scores", "features")
-        return [f"gristmill.stages.{module}" for module in modules]
+        similar = ("contamination_similarity", "embeddings") if self.model else ()
+        return [f"gristmill.stages.{module}" for module in (*modules, *similar)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from pydantic import PrivateAttr
 
-from gristmill.stages.contamination_scores import Match, matches, pairs_of
+from gristmill.stages.contamination_scores import Match, Scorer, matches, pairs_of
 from gristmill.stages.cut_kernels import CUT_COLUMNS, FIRST_BYTE, FIRST_CHAR, LAST_BYTE, LAST_CHAR, cuts_table
 from gristmill.stages.cut_kernels import ROW as CUT_ROW
 from gristmill.stages.editor import Edited, Editor, Loss
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gristmill.stages.contamination_index import Index
+    from gristmill.stages.contamination_similarity import SimilarItems
     from gristmill.stages.decontaminate import Decontaminate
     from gristmill.stages.documents import Batch
     from gristmill.stages.features import TextFeatures
@@ -26,18 +27,28 @@ SHOWN = 200
 """Most characters of a matched text in the ledger."""
 
 
-def contamination_matches(stage: Decontaminate, features: TextFeatures, rows: np.ndarray | None = None) -> dict[int, list[Match]]:
-    """By document the items that are found in it, the greatest share first; documents without are left out."""
+def contamination_matches(
+    stage: Decontaminate, features: TextFeatures, rows: np.ndarray | None = None, every: bool = False
+) -> dict[int, list[Match]]:
+    """By document the items that are found in it, the greatest share first; documents without are left out.
+
+    With `every` also of embeddings all places, not only the most similar passage.
+    """
     scorer = stage.settled_scorer
-    hits = scorer.index.find(features, None if rows is None else np.sort(rows).astype(np.int64))
-    shares = scorer.shares(*pairs_of(hits))
+    if isinstance(scorer, Scorer):
+        hits = scorer.index.find(features, None if rows is None else np.sort(rows).astype(np.int64))
+        shares = scorer.shares(*pairs_of(hits))
+        found_here = matches(scorer, hits, stage.is_found(shares.shares), shares)
+    else:
+        looked_at = np.arange(len(features)) if rows is None else np.sort(rows).astype(np.int64)
+        found_here = scorer.matches(features, looked_at, every)
     found: dict[int, list[Match]] = {}
-    for match in matches(scorer, hits, stage.is_found(shares.shares), shares):
+    for match in found_here:
         found.setdefault(match.row, []).append(match)
     return found
 
 
-def told(index: Index, features: TextFeatures, found: Sequence[Match]) -> str | None:
+def told(index: Index | SimilarItems, features: TextFeatures, found: Sequence[Match]) -> str | None:
     """The first of a document's matches in words: benchmark, item, share, where, the text; and how many more items there are."""
     if not found:
         return None
@@ -53,7 +64,8 @@ def told(index: Index, features: TextFeatures, found: Sequence[Match]) -> str | 
     others = len({int(index.text_item[one.text]) for one in found} - {int(index.text_item[match.text])})
     more = f"; and {others} more item{'' if others == 1 else 's'}" if others else ""
     pieces = f", in {len(match.spans)} places" if len(match.spans) > 1 else ""
-    return f"{item.benchmark} {item.id}: {match.share:.0%} of its {part}{pieces}, characters {first}-{last}: {shown}{more}"
+    measured = index.measured.format(share=match.share, part=part)
+    return f"{item.benchmark} {item.id}: {measured}{pieces}, characters {first}-{last}: {shown}{more}"
 
 
 class CutContamination(Editor):
@@ -73,8 +85,8 @@ class CutContamination(Editor):
     def edit(self, batch: Batch) -> Edited:
         """Cut what is found, and a window on either side; drop pieces that are too short, and documents of too many pieces."""
         stage: Decontaminate = self._stage
-        known, features = batch.given.get("matched_ngrams"), batch.features
-        found = contamination_matches(stage, features, None if known is None else np.flatnonzero(known))
+        features = batch.features
+        found = contamination_matches(stage, features, stage.rows_to_search(batch), every=True)
         way = stage.way
         texts: dict[int, str] = {}
         cuts: list[tuple[int, int, int]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -35,13 +36,28 @@ def sentence_model(folder: str) -> Any:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise StageUnavailable(
-            f"semantic: a model needs sentence-transformers ({error}); pip install 'gristmill[semantic]', or give embeddings "
-            "in a column: embedding: meta.KEY"
+            f"{folder}: a model needs sentence-transformers ({error}); pip install 'gristmill[semantic]' (the stage semantic "
+            "also takes embeddings in a column, embedding: meta.KEY)"
         ) from error
     try:
         return SentenceTransformer(folder, device="cpu", local_files_only=True)
     except Exception as error:
-        raise StageUnavailable(f"semantic: {folder} holds no sentence-transformers model ({error})") from error
+        raise StageUnavailable(f"{folder} holds no sentence-transformers model ({error})") from error
+
+
+def model_files(folder: str, label: str) -> list[str]:
+    """The files of a model's folder, sorted.
+
+    Args:
+        folder: of the model.
+        label: of the stage, for the message.
+
+    Raises:
+        StageUnavailable: there is no such folder.
+    """
+    if not os.path.isdir(folder):
+        raise StageUnavailable(f"{label}: {folder} is no folder; give one with a sentence-transformers model")
+    return sorted(os.path.join(inside, name) for inside, _, names in os.walk(folder) for name in names)
 
 
 def model_vectors(folder: str, texts: Sequence[str]) -> tuple[Vectors, NDArray[np.int64]]:

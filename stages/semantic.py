@@ -5,13 +5,11 @@ Source: SemDeDup, Abbas et al. 2023, arXiv:2303.09540: k-means, and cosine simil
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from gristmill.stages.group_deduplicator import GroupDeduplicator
-from gristmill.stages.stage import StageUnavailable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,9 +107,9 @@ class Semantic(GroupDeduplicator):
         """The model's files."""
         if self.model is None:
             return []
-        if not os.path.isdir(self.model):
-            raise StageUnavailable(f"semantic: {self.model} is no folder; give one with a sentence-transformers model")
-        return sorted(os.path.join(folder, name) for folder, _, names in os.walk(self.model) for name in names)
+        from gristmill.stages.embeddings import model_files
+
+        return model_files(self.model, "semantic")
 
     def vectors(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings of length 1, float32 of shape (n_embedded, size), and the rows (int64) of the documents that have one.

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -89,6 +90,34 @@ def test_the_outcome_is_the_same_however_the_corpus_is_cut(tmp_path, benchmark, 
     published = [name for name in names if name.parts[0] not in ("work", "run.json")]
     assert Path("contamination.json") in published
     assert all((one / name).read_bytes() == (many / name).read_bytes() for name in published)
+
+
+@pytest.mark.parametrize("action", ["remove", "cut", "report"])
+def test_with_embeddings_too_the_outcome_is_the_same_however_the_corpus_is_cut(tmp_path, benchmark, action, monkeypatch):
+    # vectors that equal letters make equal; the library itself is tried in tests/stages
+    monkeypatch.setattr("gristmill.stages.contamination_similarity.model_vectors", by_letters)
+    (tmp_path / "model").mkdir()
+    given = {"method": "embedding", "model": str(tmp_path / "model"), "similarity_at_least": 0.999}
+    stage = Decontaminate(benchmarks=(benchmark,), action=action, **given)
+    texts = {"web": [f"a chapter\n\n{ITEMS[0]}", "zzz"], "books": [ITEMS[1], "yyy", " ".join(reversed(WORDS[2]))]}
+    one, many = (carry_out(tmp_path, [stage], f"out{size}", size, texts) for size in (10**6, 1))
+    names = sorted(path.relative_to(one) for path in one.rglob("*") if path.suffix in (".parquet", ".json"))
+    published = [name for name in names if name.parts[0] not in ("work", "run.json")]
+    assert all((one / name).read_bytes() == (many / name).read_bytes() for name in published)
+    told = findings(one)
+    # the chapter is short and goes with the item: its letters bring the passage below the bound
+    assert (told["method"], told["benchmarks"][0]["found_in"]) == ("embedding", {"books": 2, "web": 0})
+    assert told["benchmarks"][0]["left"] == (2 if action == "report" else 0)
+    removed = {row["id"] for row in rows(one, "removed")}
+    assert removed == (set() if action == "report" else {"books0", "books2"})
+    assert "similarity to it is at least 0.999" in (one / "report.html").read_text()
+
+
+def by_letters(folder: str, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of some characters in texts, made vectors of length 1."""
+    counts = np.array([[text.count(character) for character in "0123456789xwaz"] for text in texts], dtype=np.float32)
+    counts = counts.reshape(len(texts), 14) + np.float32(0.001)
+    return counts / np.linalg.norm(counts, axis=1, keepdims=True), np.arange(len(texts))
 
 
 def test_cut_keeps_the_documents_and_tells_what_was_cut(tmp_path, benchmark):
