@@ -183,3 +183,26 @@ def train_which(run: str, /, *, step: int, rank: int = 0, ranks: int = 1, as_jso
     print(f"step {found['step']:,}  order {found['order_hash']}  {agrees[found['in_log']]}")
     shown = ("window_of_batch", "source", "window", "doc_id", "url", "tokens", "first_token", "document_tokens", "run")
     print_table([{key: row[key] for key in shown} | {"doc_id": row["doc_id"] or row["doc_hash"]} for row in found["documents"]])
+
+
+@train_app.command(name="report")
+def train_report(*runs: str, output: str, as_json: AsJson = False) -> None:
+    """Draw the curves of several trainings into one HTML file that needs no network.
+
+    Example: gristmill train report out/a out/b --output curves.html
+
+    Args:
+        runs: output folders of trainings.
+        output: the file to write.
+        as_json: print JSON.
+    """
+    if not runs:
+        raise UserError("give the output folders of one or more trainings")
+    with told():
+        from gristmill.trainer.report import report
+
+        try:
+            result = report(runs, output)
+        except OSError as error:
+            raise UserError(str(error)) from error
+    _show(result, as_json)

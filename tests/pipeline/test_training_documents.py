@@ -62,3 +62,10 @@ def test_a_step_leads_to_pages_and_their_fate(folders, capsys):
 def test_a_step_that_is_not_there_is_the_users_mistake(folders, capsys):
     assert exit_status(["train", "which", str(folders / "training"), "--step", "9"]) == 2
     assert "has no step 9; the run has 3" in capsys.readouterr().err
+
+
+def test_curves_of_trainings_are_a_file(folders, tmp_path, capsys):
+    assert exit_status(["train", "report", str(folders / "training"), "--output", str(tmp_path / "curves.html")]) == 0
+    assert "<svg" in (tmp_path / "curves.html").read_text()
+    assert exit_status(["train", "report", str(tmp_path), "--output", str(tmp_path / "other.html")]) == 2
+    assert "holds no metrics.jsonl" in capsys.readouterr().err
