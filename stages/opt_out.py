@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar
 from weakref import WeakKeyDictionary
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gristmill.stages.filter import Filter, Rule
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gristmill.stages.documents import Batch
     from gristmill.stages.rights import Statements
 
+_VERSION = re.compile(r"-[0-9.]+$")
+_LICENSE = re.compile(r"(cc-[a-z+]+(-[a-z+]+)*|cc0|pdm)(-[0-9]\.[0-9])?")
 _DIRECTIVES = ("noai", "noimageai", "noindex", "nofollow", "noarchive")
 
 
@@ -54,6 +57,16 @@ class OptOut(Filter):
 
     licenses: tuple[str, ...] | None = None
     """Keep only pages that declare one of these licences, such as cc-by, cc-by-sa-4.0, cc0; without a version, any version."""
+
+    @field_validator("licenses")
+    @classmethod
+    def _are_licences(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if given is None:
+            return None
+        names = tuple(name.lower() for name in given)
+        if unknown := [name for name in names if not _LICENSE.fullmatch(name)]:
+            raise ValueError(f"no licence is called {unknown[0]} here; write cc-by, cc-by-sa-4.0, cc-by-nc-nd, cc0 or pdm, say")
+        return names
 
     def rules(self) -> Iterator[Rule]:
         for directive in _DIRECTIVES:
@@ -118,7 +131,8 @@ class OptOut(Filter):
         ]
 
     def _is_kept(self, license: str | None) -> bool:
-        return license is not None and any(license == kept or license.rpartition("-")[0] == kept for kept in self.licenses or ())
+        # cc-by-nc is not cc-by of a version nc
+        return license is not None and (license in (kept := self.licenses or ()) or _VERSION.sub("", license) in kept)
 
     @property
     def _agents(self) -> tuple[str, ...]:

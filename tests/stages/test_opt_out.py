@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gristmill.stages.documents import DOCUMENTS, WITH_HTML, Batch
 from gristmill.stages.opt_out import OptOut
@@ -139,6 +140,17 @@ def test_only_wanted_licences_are_kept():
     for licenses, rule in (("cc-by-sa",), None), (("cc-by-sa-4.0",), None), (("cc-by", "cc-by-sa-3.0"), "other_license"):
         assert first_rule(page, licenses=licenses) == rule
     assert first_rule("<p>", licenses=("cc-by",)) == "other_license"
+
+
+def test_a_licence_without_a_version_is_not_a_freer_one():
+    page = "<a rel=license href=//creativecommons.org/licenses/by-nc>"
+    assert first_rule(page, licenses=("cc-by",)) == "other_license"
+    assert first_rule(page, licenses=("CC-BY-NC",)) is None
+
+
+def test_what_is_no_licence_is_told():
+    with pytest.raises(ValidationError, match="no licence is called mit here"):
+        OptOut(licenses=("cc0-1.0", "pdm", "cc-by-nc-sa-3.0", "mit"))
 
 
 def test_a_document_that_is_no_page_any_more_is_judged_by_its_meta():
