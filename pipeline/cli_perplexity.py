@@ -34,7 +34,7 @@ def perplexity_train(
         order: most words of an n-gram.
         min_count: fewest occurrences of n-grams of three and more words; 2 makes the model some five times smaller.
         words: what a word is; `segmented` for scripts without spaces.
-        sample_bytes: most bytes of text to learn from, e.g. 100MB; memory is some 30 times that.
+        sample_bytes: most bytes of text to learn from, e.g. 100MB; memory is some 50 times that.
         seed: decides which documents are the sample.
         as_json: print JSON.
     """

@@ -49,7 +49,7 @@ def train_model(
 ) -> NgramModel:
     """Estimate a model; it depends on the documents, not on their order.
 
-    Memory: some 60 bytes a token, and 40 a distinct n-gram.
+    Memory: some 200 bytes a token where hardly an n-gram repeats.
 
     Args:
         batches: the tokens of the reference texts.

@@ -212,3 +212,26 @@ def test_a_broken_arpa_file_stops_the_run(tmp_path):
     (tmp_path / "broken.arpa").write_text("\\data\\\nngram 1=7\n")
     with pytest.raises(StageUnavailable, match=r"broken.arpa: KenLM cannot read it"):
         Perplexity(model=str(tmp_path / "broken.arpa")).set_up()
+
+
+def test_pieces_of_sentencepiece_are_what_kenlm_is_asked_about(tmp_path):
+    pytest.importorskip("kenlm")
+    sentencepiece = pytest.importorskip("sentencepiece")
+    (tmp_path / "reference.txt").write_text("\n".join(REFERENCE))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "reference.txt"), model_prefix=str(tmp_path / "en.sp"), vocab_size=22, minloglevel=2
+    )
+    # it knows no piece, so each counts 2, and each end of a line 1
+    arpa = "\\data\\\nngram 1=3\nngram 2=1\n\n\\1-grams:\n-2\t<unk>\n-99\t<s>\n-1\t</s>\n\n\\2-grams:\n-1\t<s> </s>\n\n\\end\\\n"
+    (tmp_path / "en.arpa").write_text(arpa)
+    pieces, model = str(tmp_path / "en.sp.model"), str(tmp_path / "en.arpa")
+    lines = ["The cat", "sat 7 times"]
+    cut = [len(sentencepiece.SentencePieceProcessor(model_file=pieces).encode(ccnet_form(line))) for line in lines]
+    stage = Perplexity(model={"en": model}, sentencepiece={"en": pieces})
+    stage.set_up()
+    found = stage.perplexity_of(batch(["\n\n".join(lines), " "], ["en", "en"]))
+    assert found[0] == pytest.approx(10 ** ((2 * sum(cut) + 2) / (sum(cut) + 2)), abs=0.06)
+    assert np.isnan(found[1])
+    (tmp_path / "none.model").write_text("the cat")
+    with pytest.raises(StageUnavailable, match="is no model of SentencePiece"):
+        Perplexity(model=model, sentencepiece=str(tmp_path / "none.model")).set_up()
