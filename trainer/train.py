@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -237,6 +238,7 @@ class Training:
                 "tokens_per_second": self.plan.windows * self.plan.seq_len / seconds,
                 "data_wait_ms": 1000 * batch.wait_seconds,
                 "step_ms": 1000 * seconds,
+                "peak_memory_bytes": self._peak_memory(),
                 "order_hash": batch.draw.order_hash,
                 **({"skipped": spike} if spike else {}),
                 **self._utilisation(seconds),
@@ -246,6 +248,12 @@ class Training:
                 row["held_out_seconds"] = time.perf_counter() - started
                 started = time.perf_counter()
             yield row
+
+    def _peak_memory(self) -> int:
+        """Most bytes that were in use at once: of the GPU by tensors, or of main memory by this process."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in KiB
 
     def _utilisation(self, seconds: float) -> dict[str, float]:
         """Model FLOPs utilisation by both conventions, on a GPU whose peak is known."""

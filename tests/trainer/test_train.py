@@ -78,6 +78,8 @@ def test_each_step_has_a_row_with_the_agreed_keys(twenty):
     assert [row["tokens"] for row in rows] == [256 * step for step in range(1, 21)]
     for row in rows:
         assert {"loss", "learning_rate", "tokens_per_second", "data_wait_ms", "order_hash"} <= row.keys()
+        # PyTorch alone takes more than 50 MB
+        assert 50_000_000 < row["peak_memory_bytes"] < 1 << 40
     assert rows[0]["learning_rate"] == pytest.approx(0.01 / 3)  # warm-up of 3 steps
     assert (result["steps"], result["tokens"], result["device"]) == (20, 5120, "cpu")
 
