@@ -68,7 +68,11 @@ def test_a_name_that_tells_no_format_is_read_with_one(capsys):
             ["minhash", "in", "out", "--bands", "0"],
             "--bands: is '0'; should be greater than 0\nSee: gristmill stage minhash --help\n",
         ),
-        (["minhash", "in"], "parameter OUTPUT requires an argument.\nSee: gristmill stage minhash --help\n"),
+        (["exact", "in"], "parameter OUTPUT requires an argument.\nSee: gristmill stage exact --help\n"),
+        (
+            ["minhash", "in"],
+            "the folder to write is missing: gristmill stage minhash INPUT OUTPUT, or --calibrate instead of it\n",
+        ),
         (["minhash", "in", "out", "more"], "Unused Tokens: ['more'].\nSee: gristmill stage minhash --help\n"),
     ],
 )

@@ -62,8 +62,8 @@ def test_a_deduplication_takes_documents_out_of_parts_and_counts_them_by_source(
         "removals": {"file": "gone"},
         "ledger": {"file": "ledger", "stages": {"exact": [0, 2]}},
     }
-    state.take_removals("exact", [Pack(0, (first, second)), Pack(1, (third,))], {0: removed})
-    assert state.parts == [first, Part("b", "g", "g", 5, 3, 30, 3, (Removals("gone", 1),)), third]
+    left = state.take_removals("exact", [Pack(0, (first, second)), Pack(1, (third,))], {0: removed})
+    assert left == [[first], [Part("b", "g", "g", 5, 3, 30, 3, (Removals("gone", 1),))], [third]]
     assert state.counts["exact", "a"] == counts(5, 0)
     assert state.counts["exact", "b"] == counts(10, 2, {"duplicate": 2})
     assert state.by_stage(state.ledger) == {"exact": [Rows("ledger", 0, 2)]}
