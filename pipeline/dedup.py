@@ -76,6 +76,7 @@ class Deduplication:
         self._pack_width = width_for(max(files, self.ranges * stage.waves), files)
         self._emitted: dict[int, list[dict[str, Any]]] = {pack.number: [] for pack in packs}
         self._brought: list[Manifest] = []
+        self._removals: dict[int, str] = {}
         self.bridged: list[Manifest] = []
         """Published lists of the documents of the index that clusters of this run would have removed."""
         self.clusters: dict[int, int] = {}
@@ -100,11 +101,16 @@ class Deduplication:
         for number, sent in received(offered).items():
             if number < self.first_pack:
                 self.bridged += self._bridge(number, sent)
-        return {number: manifest | {"rule": self.stage.rule} for number, manifest in removed.items() if manifest["removals"]}
+        removed = {number: manifest for number, manifest in removed.items() if manifest["removals"]}
+        self._removals = {number: manifest["removals"]["file"] for number, manifest in removed.items()}
+        return {number: manifest | {"rule": self.stage.rule} for number, manifest in removed.items()}
 
     def extension(self, index: Index, run: str) -> Extension:
         """What this run adds to an index; after `run`."""
-        work = [(pack.identity(), {"stage": self.stage, "pack": pack}, pack) for pack in self.own]
+        work = []
+        for pack in self.own:
+            removals = self._removals.get(pack.number)
+            work.append(([pack.identity(), removals], {"stage": self.stage, "pack": pack, "removals": removals}, pack))
         held = [manifest["held"] for manifest in self._tasks("index_pack", work)]
         packs = [
             (pack.number, pack.span, pack.kept, entry, self._emitted[pack.number])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gristmill.pipeline.dedup_index import IndexPack
 from gristmill.pipeline.exchange import Sent
@@ -20,11 +21,12 @@ HELD = pa.schema(
     [
         ("row", pa.int64()),
         ("id", pa.string()),
+        ("removed", pa.bool_()),
         ("sketch", pa.large_list(pa.uint64())),
         ("signature", pa.large_list(pa.uint32())),
     ]
 )
-"""A document in an index; `sketch` and `signature` are null where the stage has none."""
+"""A document in an index, and whether its own run removed it; `sketch` and `signature` are null where the stage has none."""
 
 
 def bring_pack(work: Storage, prefix: str, *, index: Storage, pack: dict[str, Any]) -> Manifest:
@@ -42,9 +44,14 @@ def bring_pack(work: Storage, prefix: str, *, index: Storage, pack: dict[str, An
     return {"files": entries, "held": entries[0], "sent": entries[1:]}
 
 
-def index_pack(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack) -> Manifest:
-    """Write what an index holds of the documents of a pack."""
+def index_pack(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, removals: str | None) -> Manifest:
+    """Write what an index holds of the documents of a pack, some of which stand in a file of removals."""
     stage.set_up()
+    gone = [np.zeros(0, dtype=np.int64)]
+    if removals is not None:
+        starts = np.array(pack.starts)
+        gone += [starts[table["part"].to_numpy()] + table["row"].to_numpy() for table in read_batches(work, removals)]
+    removed = np.concatenate(gone)
     writer = StreamWriter(work, f"{prefix}.documents.arrow", HELD)
     for table, rows in read_pack(work, pack):
         batch = Batch(table)
@@ -52,6 +59,7 @@ def index_pack(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack) -
         columns = {
             "row": pa.array(rows),
             "id": table["id"],
+            "removed": pa.array(np.isin(rows, removed)),
             "sketch": pa.nulls(len(batch), HELD.field("sketch").type) if sketches is None else sketches,
             "signature": pa.nulls(len(batch), HELD.field("signature").type) if signatures is None else signatures,
         }
@@ -88,7 +96,7 @@ def _held_column(work: Storage, pack: IndexPack, wanted: np.ndarray, column: str
 
 
 def list_bridged(work: Storage, prefix: str, *, stage: Deduplicator, pack: IndexPack, sent: list[Sent], name: str) -> Manifest:
-    """Write which documents of the index a cluster of this run would have removed: id, kept_id, similarity."""
+    """Write which documents that stand in the index as kept a cluster of this run would have removed: id, kept_id, similarity."""
     from gristmill.pipeline.dedup_tasks import measured, row_of
 
     stage.set_up()
@@ -96,7 +104,11 @@ def list_bridged(work: Storage, prefix: str, *, stage: Deduplicator, pack: Index
     for piece, ids, similarity in measured(work, stage, pack, sent):
         rows = row_of(piece["b"].to_numpy())
         wanted, place = np.unique(rows, return_inverse=True)
-        own = held_ids(work, pack, wanted)
-        found.append(pa.table({"id": own.take(pa.array(place)), "kept_id": ids, "similarity": similarity}))
+        at = pa.array(place)
+        own, gone = (_held_column(work, pack, wanted, column).take(at) for column in ("id", "removed"))
+        listed = pa.table({"id": own, "kept_id": ids, "similarity": similarity})
+        found.append(listed.filter(pc.invert(gone)))
+    if not any(table.num_rows for table in found):
+        return {"files": [], "published": []}
     entry = write_parquet(work, f"{prefix}.parquet", pa.concat_tables(found))
     return {"files": [entry], "published": [entry | {"name": name}]}

@@ -97,7 +97,8 @@ def test_a_run_again_is_judged_without_its_own_documents_and_replaces_them(tmp_p
 def test_what_components_would_take_from_the_earlier_run_is_listed(tmp_path):
     index = str(tmp_path / "index")
     # a1 and a2 share little; b is like both
-    a = {"a1": "p q r s t u v w", "a2": "s t u v w x y z", "a3": "nothing like the others at all here"}
+    # a4 goes in its own run already, so nothing would be taken from there
+    a = {"a1": "p q r s t u v w", "a2": "s t u v w x y z", "a3": "nothing like the others at all here", "a4": "p q r s t u v"}
     b = {"b": "p q r s t u v w x y z"}
     settings = {"bands": 60, "rows": 1, "ngram": 1, "verify": 0.6, "keep": "earliest"}
     carry_out(tmp_path, {"a": a}, "a", {"minhash": settings | {"cluster": "direct", "index": index}})
