@@ -119,7 +119,7 @@ def _command(cls: type[Any], name: str) -> Callable[..., None]:
         from gristmill.pipeline.runs import run_stage
 
         read = {"format": format, "text_column": text_column, "id": "column" if id_column else None, "id_column": id_column}
-        stage = settings if settings is not None else cls()
+        stage = settings if settings is not None else _without_flags(cls, name)
         if not stage.label:
             stage = stage.model_copy(update={"name": default_label(f":{cls.__name__}")})
         given = {key: value for key, value in read.items() if value is not None}
@@ -134,3 +134,16 @@ def _command(cls: type[Any], name: str) -> Callable[..., None]:
     # flags of the stage: its settings, each named, typed and explained once, in the stage
     command.__annotations__["settings"] = Annotated[cls, Parameter(name="*")]
     return command
+
+
+def _without_flags(cls: type[Any], name: str) -> Any:
+    """A stage with its defaults.
+
+    Raises:
+        UserError: it has settings without one.
+    """
+    from gristmill.pipeline.errors import UserError
+
+    if missing := [f"--{key.replace('_', '-')}" for key, field in cls.model_fields.items() if field.is_required()]:
+        raise UserError(f"{name} needs {' and '.join(missing)}\nSee: gristmill stage {name} --help")
+    return cls()

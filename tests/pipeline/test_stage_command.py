@@ -73,6 +73,8 @@ def test_a_name_that_tells_no_format_is_read_with_one(capsys):
             ["minhash", "in"],
             "the folder to write is missing: gristmill stage minhash INPUT OUTPUT, or --calibrate instead of it\n",
         ),
+        (["domains", "in", "out"], "domains needs --model\nSee: gristmill stage domains --help\n"),
+        (["importance", "in", "out"], "importance needs --weights\nSee: gristmill stage importance --help\n"),
         (["minhash", "in", "out", "more"], "Unused Tokens: ['more'].\nSee: gristmill stage minhash --help\n"),
     ],
 )
