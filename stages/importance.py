@@ -78,20 +78,22 @@ class Importance(CorpusFilter):
         """Length, weight, then the draw."""
         yield Rule("too_few_words", "importance_words", at_least=self.min_words)
         yield Rule("low_importance", "importance", at_least=self.at_least)
-        yield Rule(
-            "not_drawn",
-            "importance_key",
-            at_least=(-math.inf if self.bound is None else self.bound) if self.sees_corpus else None,
-        )
+        # the bound hangs on which documents can be drawn
+        chosen_from = {"min_words": self.min_words, "at_least": self.at_least} if self.sees_corpus else {}
+        yield Rule("not_drawn", "importance_above_bound", at_least=0.0 if self.sees_corpus else None, switches=chosen_from)
 
     def measure(self, batch: Batch) -> dict[str, np.ndarray]:
-        """The log weight, the words, and the log weight with its noise."""
-        known = f"{self.label}: "
-        if "importance" in batch.given:
-            return {name: batch.given[name] for name in ("importance", "importance_words", "importance_key")}
+        """The log weight, the words, the log weight with its noise, and how far that is above the bound of the draw."""
+        known = "" if "importance" in batch.given else f"{self.label}: "
         if f"{known}importance" not in batch.given:
             batch.given |= {known + name: values for name, values in self._measured(batch).items()}
-        return {name: batch.given[known + name] for name in ("importance", "importance_words", "importance_key")}
+        found = {name: batch.given[known + name] for name in ("importance", "importance_words", "importance_key")}
+        if self.sees_corpus:
+            # without a bound all are drawn
+            found["importance_above_bound"] = (
+                found["importance_key"] - self.bound if self.bound is not None else 0 * found["importance"]
+            )
+        return found
 
     def _measured(self, batch: Batch) -> dict[str, np.ndarray]:
         import numpy as np
@@ -111,9 +113,12 @@ class Importance(CorpusFilter):
         return batch.with_table(with_meta(batch.table, {self.key: self.measure(batch)["importance"].tolist()}))
 
     def details(self, batch: Batch, rule: Rule, rows: np.ndarray) -> list[str | None]:
-        """The log weight without the noise, where the draw decided."""
-        weight = self.measure(batch)["importance"]
-        return [f"log weight {weight[row]:.6f}" if rule.name == "not_drawn" else None for row in rows]
+        """The log weight, with its noise and the bound, where the draw decided."""
+        if rule.name != "not_drawn":
+            return [None] * len(rows)
+        found = self.measure(batch)
+        weight, key = found["importance"], found["importance_key"]
+        return [f"log weight {weight[row]:.6f}, with noise {key[row]:.6f}, bound {self.bound:.6f}" for row in rows]
 
     def survey(self, batch: Batch) -> Survey:
         """A histogram of the keys of the documents that can be drawn."""

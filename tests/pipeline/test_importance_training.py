@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from gristmill.pipeline.cli import exit_status
+from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.recipe import recipe_from_resolved
 from gristmill.pipeline.runs import run
+from gristmill.pipeline.whatif import whatif
 from gristmill.stages.importance import Importance
 from gristmill.stages.importance_weights import read_weights
 
@@ -59,7 +61,7 @@ def test_what_cannot_be_estimated_is_told(tmp_path, capsys, target, buckets, mes
 
 def carried_out(folder: Path, stage: Importance, size: int, output: str) -> tuple[list[dict], ...]:
     sources = {"x": {"read": {"format": "jsonl", "id": "column", "paths": [str(folder / "raw.jsonl")]}}}
-    recipe = {"name": "test", "sources": sources, "stages": [stage], "partition_bytes": size}
+    recipe = {"name": "test", "sources": sources, "stages": [stage], "partition_bytes": size, "output": {"signals": True}}
     run(recipe_from_resolved(recipe), output=folder / output, workers=0, quiet=True)
     return tuple(
         [row for file in sorted((folder / output / name).rglob("*.parquet")) for row in pq.read_table(file).to_pylist()]
@@ -78,3 +80,12 @@ def test_a_run_draws_the_same_documents_however_it_is_cut(tmp_path, weights):
     assert {row["rule"] for row in removed} == {"not_drawn"}
     (expected,) = read_weights(weights).score(pa.array(["a good study of trees and"]))[0]
     assert {json.loads(row["meta"])["importance"] for row in kept} == {expected}
+
+
+def test_other_bounds_are_answered_for_without_a_draw_and_refused_with_one(tmp_path, weights):
+    carried_out(tmp_path, Importance(weights=weights, min_words=2), 100, "all")
+    assert whatif(tmp_path / "all", ["importance.min_words=5"])["stages"][-1]["after"]["kept"] == 20
+    carried_out(tmp_path, Importance(weights=weights, documents=10, min_words=2), 100, "drawn")
+    for change in ("importance.min_words=5", "importance.at_least=0", "importance.documents=5"):
+        with pytest.raises(UserError, match="is no mere bound on what the run measured"):
+            whatif(tmp_path / "drawn", [change])

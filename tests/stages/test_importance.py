@@ -129,12 +129,15 @@ def test_the_draw_is_the_same_however_the_corpus_is_cut_and_never_too_few(tmp_pa
     assert not gone or keys[list(gone)].max() < keys[stays].min()
 
 
-def test_the_row_of_what_was_not_drawn_names_its_weight(weights):
-    stage = Importance(weights=weights, min_words=0, documents=1).model_copy(update={"bound": 1e6})
+def test_the_row_of_what_was_not_drawn_names_its_weight_and_the_bound(weights):
+    stage = Importance(weights=weights, min_words=0, documents=1, noise=False).model_copy(update={"bound": 1e6})
     held = batch(["good"])
     verdict = stage.judge(held)
     assert verdict.first_failed_rule == ["not_drawn"]
-    assert stage.details(held, verdict.rules[1], np.array([0])) == ["log weight 1.000000"]
+    assert stage.details(held, verdict.rules[1], np.array([0])) == [
+        "log weight 1.000000, with noise 1.000000, bound 1000000.000000"
+    ]
+    assert verdict.signals["importance_above_bound"].tolist() == [1 - 1e6]
 
 
 def test_two_ways_at_once_and_files_without_weights_are_refused(tmp_path):
