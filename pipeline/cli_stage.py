@@ -140,10 +140,17 @@ def _without_flags(cls: type[Any], name: str) -> Any:
     """A stage with its defaults.
 
     Raises:
-        UserError: it has settings without one.
+        UserError: it has settings without one, or cannot do with the defaults of all.
     """
+    from pydantic import ValidationError
+
     from gristmill.pipeline.errors import UserError
 
+    see = f"See: gristmill stage {name} --help"
     if missing := [f"--{key.replace('_', '-')}" for key, field in cls.model_fields.items() if field.is_required()]:
-        raise UserError(f"{name} needs {' and '.join(missing)}\nSee: gristmill stage {name} --help")
-    return cls()
+        raise UserError(f"{name} needs {' and '.join(missing)}\n{see}")
+    try:
+        return cls()
+    except ValidationError as error:
+        told = "; ".join(found["msg"].removeprefix("Value error, ") for found in error.errors())
+        raise UserError(f"{name}: {told}\n{see}") from None

@@ -75,6 +75,7 @@ def test_a_name_that_tells_no_format_is_read_with_one(capsys):
         ),
         (["domains", "in", "out"], "domains needs --model\nSee: gristmill stage domains --help\n"),
         (["importance", "in", "out"], "importance needs --weights\nSee: gristmill stage importance --help\n"),
+        (["semantic", "in", "out"], "semantic: give embedding, a column such as meta.embedding, or model"),
         (["minhash", "in", "out", "more"], "Unused Tokens: ['more'].\nSee: gristmill stage minhash --help\n"),
     ],
 )
