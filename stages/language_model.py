@@ -140,7 +140,7 @@ def load(model: str) -> Any:
     """The fastText model, read once a process and again when its file has changed.
 
     Raises:
-        StageUnavailable: fastText or the model is missing, or the file holds none that tells languages.
+        StageUnavailable: fastText or the model is missing, or the file holds none with labels.
     """
     return _load(model_file(model))
 
@@ -157,7 +157,7 @@ def _load(path: str) -> Any:
         check_file(path)
         return fasttext.load_model(path)
     except (ValueError, RuntimeError, MemoryError, OSError) as error:
-        raise StageUnavailable(f"{path}: no fastText model that tells languages ({error})") from error
+        raise StageUnavailable(f"{path}: no fastText model with labels ({error})") from error
 
 
 def labels_of(model: str) -> list[str]:

@@ -157,6 +157,8 @@ def read_model(path: str) -> NgramModel:
     except OSError as error:
         raise StageUnavailable(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
+        if not content.startswith(b"PK"):  # NumPy would take it for a pickle, and tell how to load one
+            raise ValueError("does not begin as one does")
         with np.load(io.BytesIO(content), allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
         header = json.loads(arrays["header"].tobytes())

@@ -92,4 +92,5 @@ def test_a_file_that_is_no_model_stops_the_run_before_it_begins(tmp_path, capsys
     path = write(tmp_path / "in.jsonl", DOCUMENTS)
     given = ["stage", "perplexity", str(path), str(tmp_path / "out"), "--model", str(path)]
     assert exit_status(given) == 2
-    assert "is no n-gram model" in capsys.readouterr().err
+    assert "is no n-gram model (does not begin as one does); give one that" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -149,7 +149,7 @@ def test_a_file_that_is_no_model_stops_the_run_before_it_writes(tmp_path, capsys
     no_model.write_text("words " * 100)
     for flags in (["--model", str(no_model)], ["--model", str(no_model), "--top", "0.1"]):
         assert exit_status(["stage", "quality_classifier", str(path), str(tmp_path / "out"), *flags, "--workers", "0"]) == 2
-        assert "model.bin: no fastText model" in capsys.readouterr().err
+        assert "model.bin: no fastText model with labels (" in capsys.readouterr().err
         assert not (tmp_path / "out" / "documents").exists()
 
 
