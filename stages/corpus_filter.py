@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import model_validator
 
 from gristmill.stages.corpus_stage import CorpusStage
 from gristmill.stages.filter import Filter
@@ -34,6 +36,13 @@ class CorpusFilter(Filter, CorpusStage):
     findings_file: ClassVar[str | None] = None
     """File of the run folder (.json) that tells the `findings` of the run's stages. For these what goes on from the stage is
     surveyed too; `batch.given` then holds the signals of the first survey."""
+
+    @model_validator(mode="after")
+    def _bounds_are_found(self) -> Self:
+        # `settled` copies without this check; given by hand they would be written over without a word
+        if getattr(self, "bounds", None) is not None:
+            raise ValueError("bounds are what the run finds in the corpus; leave them out")
+        return self
 
     @abstractmethod
     def survey(self, batch: Batch) -> Survey:

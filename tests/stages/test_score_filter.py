@@ -110,6 +110,11 @@ def test_languages_may_have_least_scores_of_their_own_and_nothing_else():
             Given(per_language={"de": row})
 
 
+def test_bounds_that_the_run_finds_cannot_be_given():
+    with pytest.raises(ValueError, match="what the run finds"):
+        Given(top=0.5, bounds={"*": 0.5})
+
+
 def test_what_did_not_reach_its_bound_says_so():
     stage = Given(top=0.5).settled({"*": np.bincount([0, 32768])})
     held = batch([0.25, 0.75])
