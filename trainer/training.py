@@ -1,0 +1,244 @@
+"""A model, its optimizer and its data at some step, and how they get to the next."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gristmill.trainer import checkpoint, flops
+from gristmill.trainer.averaging import RunningAverage
+from gristmill.trainer.batches import Batches
+from gristmill.trainer.config import ConfigError
+from gristmill.trainer.evaluation import Evaluation
+from gristmill.trainer.loader import Loader, Plan, PlanMismatch, Sources
+from gristmill.trainer.losses import IGNORED
+from gristmill.trainer.metrics import Meter
+from gristmill.trainer.micro_batch import MicroBatch
+from gristmill.trainer.model import Decoder
+from gristmill.trainer.objectives import Objective
+from gristmill.trainer.optim import make_optimizer
+from gristmill.trainer.schedule import rate_factor
+from gristmill.trainer.settings import TrainSettings
+from gristmill.trainer.spikes import SpikeWatch
+from gristmill.trainer.world import World
+
+
+class Diverged(RuntimeError):
+    """The loss is no number any more; the message names the step and the last checkpoint stays."""
+
+
+class Training:
+    """A model, its optimizer and its data, at some step."""
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        shards: Sources,
+        plan: Plan,
+        device: torch.device,
+        steps: int,
+        *,
+        world: World | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        """Draw the weights and stand before the first of so many steps; `say` takes what the user should know."""
+        self.settings, self.device, self.plan, self.last, self.say = settings, device, plan, steps, say
+        self.world = world or World()
+        torch.manual_seed(settings.seed)
+        try:
+            self.objective = Objective(settings.objective, shards.tokenizer.vocab_size, settings.seq_len)
+            self.model = _model(settings, self.objective).to(device)
+            self.optimizer = make_optimizer(self.model, settings.optimizer, fused=device.type == "cuda")
+        except ValueError as error:
+            raise ConfigError(f"{settings.name}: {error}") from error
+        self.flops = flops.flops_per_token(settings.model, self.model.embedding.num_embeddings, self.objective.length)
+        self.spikes = SpikeWatch(settings.spikes) if settings.spikes is not None else None
+        self.average = RunningAverage(self.model, settings.average_decay) if settings.average_decay is not None else None
+        self.evaluation = None
+        if settings.evaluation is not None:
+            length = min(settings.seq_len, self.objective.length)
+            self.evaluation = Evaluation(settings.evaluation, shards.tokenizer, length, settings.documents)
+        self.loader = Loader(shards, plan, settings.seed)
+        self.batches = Batches(settings, self.loader, self.objective, device, self.world)
+        self.meter = Meter(settings, self.objective.length, self.flops, self.model.embedding.num_embeddings, device)
+        self.data_state = self.loader.state()
+        self.tokenizer = shards.tokenizer.model_dump()
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return int(self.data_state["step"])
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers; a tied head counts once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def description(self) -> dict[str, Any]:
+        """What is trained on what, with which versions; for `train.json`."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "plan": self.plan.fields(),
+            "plan_hash": self.plan.hash(),
+            "tokenizer": self.tokenizer,
+            "parameters": self.parameters,
+            "flops_per_token": self.flops,
+            "flops_formula": flops.FORMULA,
+            "device": str(self.device),
+            "threads": torch.get_num_threads(),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.weights if self.average is not None else {},
+            "spikes": self.spikes.state() if self.spikes is not None else {},
+            "data": self.data_state,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+        }
+
+    def resume(self, file: Path) -> None:
+        """Take over a checkpoint's state.
+
+        Raises:
+            ConfigError: it is damaged, or of another model, other data or another order of them.
+        """
+        try:
+            saved = checkpoint.load(file)
+            mine = self.settings.model_dump(mode="json")
+            if differing := _differing(saved["settings"]["model"], mine["model"], "model."):
+                raise ConfigError(f"{file}: {differing}; choose another --output")
+            self.loader.resume(saved["data"])
+        except PlanMismatch as error:
+            raise ConfigError(f"{file}: {error}; choose another --output") from error
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        if saved["settings"]["optimizer"].get("name", "adamw") != self.settings.optimizer.name:
+            raise ConfigError(f"{file}: was written by another optimizer; choose another --output, or the same optimizer.name")
+        for part in ("optimizer", "schedule", "documents"):
+            if differing := _differing(saved["settings"].get(part, mine[part]), mine[part], f"{part}."):
+                self.say(f"from here on, {differing}")
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average is not None:
+            # a run that had no average so far begins one with its weights
+            self.average.weights |= saved.get("average") or {
+                name: value.float().clone() for name, value in self.model.state_dict().items()
+            }
+        if self.spikes is not None:
+            self.spikes.resume(saved.get("spikes", {}))
+        torch.set_rng_state(saved["rng"])
+        if self.device.type == "cuda" and len(saved["cuda_rng"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(saved["cuda_rng"])
+        self.data_state = saved["data"]
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """Train up to the last step, a row of metrics each; after each row the training may be saved or left."""
+        self.meter.start()
+        for batch in self.batches.up_to(self.last):
+            rate = self._rate(batch.tokens)
+            loss, norm, spike, by_source = self._update(batch.micro_batches, rate)
+            self.data_state = batch.state
+            row = {
+                "step": batch.draw.step,
+                "tokens": batch.state["tokens"],
+                "loss": loss,
+                "source_loss": by_source,
+                "learning_rate": rate,
+                "gradient_norm": norm,
+                "order_hash": batch.draw.order_hash,
+                **({"skipped": spike} if spike else {}),
+                **self.meter.row(batch),
+            }
+            if self.evaluation is not None and (self.step % self.evaluation.settings.every == 0 or self.step == self.last):
+                started = time.perf_counter()
+                row["held_out"] = self.evaluation.measure(self.model, self.device, self._precision)
+                row["held_out_seconds"] = time.perf_counter() - started
+            self.meter.start()
+            yield row
+
+    def _rate(self, batch: int) -> float:
+        """The learning rate of an update on so many tokens."""
+        schedule = self.settings.schedule
+        if schedule.clock == "tokens":
+            share = rate_factor(schedule, self.data_state["tokens"], batch, schedule.tokens or self.last * batch)
+        else:
+            share = rate_factor(schedule, self.step, 1, schedule.steps or self.last)
+        return self.settings.optimizer.learning_rate * share
+
+    def _update(self, micro_batches: list[MicroBatch], rate: float) -> tuple[float, float, str | None, dict[str, float]]:
+        """One step of the optimizer.
+
+        Returns:
+            The mean cross-entropy before it, nats a token; the norm of its unclipped gradients; why it was not taken, if so; the
+            mean of each source in the batch.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("rate_factor", 1.0)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        # cross-entropy and targets of each source
+        sums = torch.zeros(2, len(self.plan.sources), device=self.device)
+        # means are over the tokens of the whole batch, however it is split and wherever targets are ignored
+        counted = torch.tensor(max(1, sum(part.counted for part in micro_batches)), device=self.device)
+        for part in micro_batches:
+            with self._precision():
+                losses = self.model(
+                    part.ids,
+                    part.targets,
+                    documents=part.documents,
+                    positions=part.positions,
+                    prefix=part.prefix,
+                    denominator=counted,
+                )
+            losses.total.backward()
+            total += losses.per_token.sum() / counted
+            rows = torch.stack([losses.per_token.sum(1), (part.targets != IGNORED).sum(1)])
+            sums.index_add_(1, part.sources, rows.to(sums.dtype))
+        clip = self.settings.optimizer.clip
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if clip is None else clip)
+        mean = total.item()
+        if not math.isfinite(mean):
+            raise Diverged(f"the loss is {mean} at step {self.step + 1}; lower optimizer.learning_rate, or set optimizer.clip")
+        spike = self.spikes.stands_out(mean, norm.item()) if self.spikes is not None else None
+        if spike is None:
+            self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model)
+        by_source = {name: cost / count for name, cost, count in zip(self.plan.sources, *sums.tolist(), strict=True) if count}
+        return mean, norm.item(), spike, by_source
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cuda", dtype=torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+
+def _model(settings: TrainSettings, objective: Objective) -> Decoder:
+    """The model, its weights drawn."""
+    of = settings.loss
+    return Decoder(
+        settings.model,
+        objective.special.vocab_size,
+        objective.length,
+        kernel=settings.attention,
+        z_weight=of.z_weight,
+        chunk_tokens=of.chunk_tokens,
+    )
+
+
+def _differing(saved: dict[str, Any], mine: dict[str, Any], prefix: str) -> str:
+    return "; ".join(f"{prefix}{key} was {saved.get(key)}, now {mine[key]}" for key in mine if saved.get(key) != mine[key])
