@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -18,9 +19,11 @@ __all__ = [
     "MuonSettings",
     "ObjectiveSettings",
     "OptimizerSettings",
+    "ParallelSettings",
     "ScheduleSettings",
     "Settings",
     "SpikeSettings",
+    "TaskSettings",
     "TrainSettings",
 ]
 
@@ -155,17 +158,61 @@ class LossSettings(Settings):
     """Positions whose logits live at once; all of a micro-batch when null."""
 
 
-class EvaluationSettings(Settings):
-    """Documents that the model does not learn from, and when they are predicted; the last step always is followed by it."""
+class TaskSettings(Settings):
+    """Multiple-choice questions in a file of JSON lines, scored by how likely the model finds each choice."""
 
-    data: str
-    """Folder of token shards, held_out/ of a run."""
+    file: str
+    """JSON lines, also gzip."""
+    name: str | None = None
+    """What it is called in the metrics; the file's name up to its first dot when null. Sets of configs/benchmarks are known by it."""
+    question: str | None = None
+    """Field of what stands before the choices; a list of as many texts as choices where it differs. The set's own, or
+    `question` or `text`, when null."""
+    choices: str | tuple[str, ...] | None = None
+    """Field of the list of choices, or the choices themselves; the set's own, or `choices`, when null."""
+    answer: str | None = None
+    """Field of the right choice: its text, its number from 0 or its letter; the set's own, or `answer`, when null."""
+    prompt: str | None = None
+    """What the model reads before a space and the choice, {question} in it; the set's own, or the question, when null."""
+    items: PositiveInt | None = None
+    """At most so many, by a hash of their ids; all when null."""
+    clean: str | None = None
+    """A contamination.json, or the folder of its run: only items that it calls clean are asked."""
+
+    @property
+    def called(self) -> str:
+        """The name."""
+        return self.name or Path(self.file).name.split(".")[0]
+
+    @model_validator(mode="after")
+    def _the_prompt_asks(self) -> Self:
+        if self.prompt is not None and "{question}" not in self.prompt:
+            raise ValueError(f"the prompt {self.prompt!r} has no {{question}} in it")
+        return self
+
+
+class EvaluationSettings(Settings):
+    """What the model is asked beside its training, and when; the last step always is followed by it."""
+
+    data: str | None = None
+    """Folder of token shards that the model does not learn from, held_out/ of a run; null where there are only tasks."""
+    tasks: tuple[TaskSettings, ...] = ()
+    """Multiple-choice questions."""
     every: PositiveInt = 100
     """Steps between evaluations."""
     tokens: PositiveInt | None = None
     """At most about so many of each source: its first whole documents, which are a hash's choice; all when null."""
     micro_windows: PositiveInt = 8
     """Windows on the device at once."""
+
+    @model_validator(mode="after")
+    def _something_each_once(self) -> Self:
+        if self.data is None and not self.tasks:
+            raise ValueError("has neither data nor tasks; set data=RUN/held_out, or leave evaluation out")
+        names = [task.called for task in self.tasks]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"tasks called the same: {', '.join(repeated)}; give each a name")
+        return self
 
 
 class CheckpointSettings(Settings):
@@ -175,6 +222,17 @@ class CheckpointSettings(Settings):
     """Steps between checkpoints."""
     keep: PositiveInt = 2
     """How many of the newest stay."""
+
+
+class ParallelSettings(Settings):
+    """How a run is spread over its processes, as many as torchrun or srun starts; one alone needs none of it."""
+
+    data: Literal["ddp", "fsdp"] = "ddp"
+    """ddp: every process holds the whole model; fsdp: each a share of weights, gradients and optimizer (FSDP2)."""
+    tensor: PositiveInt = 1
+    """Processes that share each matrix of the blocks and read the same windows; a divisor of heads and key heads."""
+    timeout_seconds: PositiveInt = 600
+    """How long a process waits for the others before it gives up."""
 
 
 class TrainSettings(Settings):
@@ -216,6 +274,11 @@ class TrainSettings(Settings):
     schedule: ScheduleSettings = ScheduleSettings()
     spikes: SpikeSettings | None = None
     """Leave out steps that stand out, `{}` with the usual bounds; null takes every step."""
+    parallel: ParallelSettings = ParallelSettings()
+    activation_checkpointing: Literal["none", "selective", "full"] = "none"
+    """What of a block is computed again in the backward pass, to save memory: nothing, all but matrix products and attention, all."""
+    compile: bool = False
+    """Whether blocks are compiled (torch.compile); needs a C++ compiler on the CPU."""
     average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of a running average of the weights that each step keeps, 0.999 say; null keeps none."""
     evaluation: EvaluationSettings | None = None
