@@ -276,7 +276,7 @@ class TrainSettings(Settings):
     """Leave out steps that stand out, `{}` with the usual bounds; null takes every step."""
     parallel: ParallelSettings = ParallelSettings()
     activation_checkpointing: Literal["none", "selective", "full"] = "none"
-    """What of a block is computed again in the backward pass, to save memory: nothing, all but matrix products and attention, all."""
+    """What of a block is computed again in the backward pass, to save memory; selective: all but matrix products and attention."""
     compile: bool = False
     """Whether blocks are compiled (torch.compile); needs a C++ compiler on the CPU."""
     average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
