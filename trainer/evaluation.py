@@ -1,11 +1,13 @@
-"""What held-out documents cost a model: nats a token and bits a byte, by source."""
+"""What held-out documents cost a model, nats a token and bits a byte by source, and how it answers questions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gristmill.tokenizers.encoding import Encoder
 from gristmill.tokenizers.manifest import ShardError, TokenizerEntry
-from gristmill.tokenizers.shards import ShardSet, TokenStream, open_shards
+from gristmill.tokenizers.shards import ShardSet, TokenStream, open_shards, read_manifest
+from gristmill.tokenizers.training import fingerprint
 from gristmill.trainer.config import ConfigError
+from gristmill.trainer.loader import Sources
 from gristmill.trainer.losses import IGNORED
 from gristmill.trainer.model import Decoder
+from gristmill.trainer.multiple_choice import Task
 from gristmill.trainer.positions import positions_in_documents
 from gristmill.trainer.settings import DocumentSettings, EvaluationSettings
 
@@ -34,7 +40,7 @@ class HeldOutSource:
 
 
 class Evaluation:
-    """Held-out documents, predicted from their first token to their last.
+    """Held-out documents, predicted from their first token to their last, and multiple-choice questions.
 
     Windows stand end to end and in order, so each token is predicted once; the first one of a source, after an end-of-text token,
     as every first token of a document in training is. What a window begins with has little before it, so the loss falls with
@@ -42,37 +48,71 @@ class Evaluation:
     """
 
     def __init__(
-        self, settings: EvaluationSettings, tokenizer: TokenizerEntry, length: int, documents: DocumentSettings | None = None
+        self,
+        settings: EvaluationSettings,
+        tokenizer: TokenizerEntry,
+        length: int,
+        documents: DocumentSettings | None = None,
+        *,
+        encoder: Encoder | None = None,
+        say: Callable[[str], None] = print,
     ) -> None:
-        """Open the shards and choose documents.
+        """Open the shards and choose documents; read the questions.
 
         Args:
             settings: which documents.
             tokenizer: of the training.
             length: tokens of an input.
             documents: what the model is told of documents in training, and so here.
+            encoder: of that tokenizer, where there are tasks.
+            say: takes what the user should know.
 
         Raises:
-            FileNotFoundError: no such folder.
-            ConfigError: the shards cannot be read, are of another tokenizer, or hold no document.
+            FileNotFoundError: no such folder or file.
+            ConfigError: the shards cannot be read, are of another tokenizer, or hold no document; or a task cannot be read.
         """
         self.settings, self.length, self.documents = settings, length, documents or DocumentSettings()
+        self.sources: dict[str, HeldOutSource] = {}
+        self.eos = 0
+        if settings.data is not None:
+            self._open(settings.data, tokenizer)
+        self.tasks: list[Task] = []
+        if settings.tasks:
+            if encoder is None:
+                raise ConfigError("tasks need the tokenizer.json of the training's shards")
+            self.tasks = [Task(each, encoder, length, self.documents, say) for each in settings.tasks]
+
+    def _open(self, data: str, tokenizer: TokenizerEntry) -> None:
         try:
-            shards = open_shards(settings.data)
+            shards = open_shards(data)
         except ShardError as error:
             raise ConfigError(str(error)) from error
         if shards.tokenizer.sha256 != tokenizer.sha256:
             raise ConfigError(
-                f"{settings.data}: its tokenizer is {shards.tokenizer.sha256[:12]}, "
+                f"{data}: its tokenizer is {shards.tokenizer.sha256[:12]}, "
                 f"the training data's is {tokenizer.sha256[:12]}; "
                 "give shards that the same tokenizer made, held_out/ of the same run say"
             )
         self.eos = shards.manifest.eos_id
         self.sources = {
-            name: source for name in sorted(shards.streams) if (source := _chosen(shards, name, settings.tokens)).tokens
+            name: source for name in sorted(shards.streams) if (source := _chosen(shards, name, self.settings.tokens)).tokens
         }
         if not self.sources:
-            raise ConfigError(f"{settings.data}: holds no document; tokenize with a larger held_out, or leave evaluation out")
+            raise ConfigError(f"{data}: holds no document; tokenize with a larger held_out, or leave evaluation out")
+
+    def row(self, model: Decoder, device: torch.device, precision: Callable[[], AbstractContextManager[Any]]) -> dict[str, Any]:
+        """What a row of metrics says of all this: `held_out` as of `measure`, `tasks` by name, and the seconds of each."""
+        row: dict[str, Any] = {}
+        started = time.perf_counter()
+        if self.sources:
+            row["held_out"] = self.measure(model, device, precision)
+            row["held_out_seconds"] = time.perf_counter() - started
+        started = time.perf_counter()
+        if self.tasks:
+            most = self.settings.micro_windows * self.length
+            row["tasks"] = {task.name: task.measure(model, device, precision, most) for task in self.tasks}
+            row["tasks_seconds"] = time.perf_counter() - started
+        return row
 
     def measure(
         self, model: Decoder, device: torch.device, precision: Callable[[], AbstractContextManager[Any]]
@@ -155,3 +195,49 @@ def _chosen(shards: ShardSet, name: str, most: int | None) -> HeldOutSource:
         if rows < len(ends):
             break
     return HeldOutSource(stream, tokens, size)
+
+
+def shard_folders(shards: Sources) -> list[Path]:
+    """The folders of token shards that training data lies in: one, or a mixture's."""
+    files = [file for stream in shards.streams.values() for file in getattr(stream, "files", ())]
+    return list(dict.fromkeys(file.parents[1] for file in files))
+
+
+def encoder_of(folders: Sequence[Path], tokenizer: TokenizerEntry) -> Encoder:
+    """The encoder that made the ids of token shards, from the first of some folders of shards that has its file.
+
+    Raises:
+        ConfigError: none of them has it.
+    """
+    for folder in folders:
+        file = folder / tokenizer.file
+        if not file.is_file():
+            continue
+        text = file.read_text(encoding="utf-8")
+        if fingerprint(text) != tokenizer.sha256:
+            continue
+        try:
+            manifest = read_manifest(folder)
+            return encoder(text, manifest.eos_id, manifest.bos_id)
+        except (ShardError, ValueError) as error:
+            raise ConfigError(f"{folder}: {error}") from error
+    told = ", ".join(str(folder / tokenizer.file) for folder in folders)
+    raise ConfigError(f"tasks need the tokenizer {tokenizer.sha256[:12]} of the training's shards; it is not at {told}")
+
+
+def encoder(tokenizer_json: str, eos_id: int, bos_id: int | None = None) -> Encoder:
+    """An encoder whose documents end and begin with the tokens of these ids.
+
+    Raises:
+        ValueError: it is no tokenizer, or has no such tokens.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        known = Tokenizer.from_str(tokenizer_json)
+    except Exception as error:  # the library raises bare Exception
+        raise ValueError(f"not the contents of a tokenizer.json: {error}") from error
+    names = [None if each is None else known.id_to_token(each) for each in (eos_id, bos_id)]
+    if names[0] is None or (bos_id is not None and names[1] is None):
+        raise ValueError(f"the tokenizer has no token of id {eos_id if names[0] is None else bos_id}")
+    return Encoder(tokenizer_json, eos=names[0], bos=names[1])

@@ -164,7 +164,7 @@ class TaskSettings(Settings):
     file: str
     """JSON lines, also gzip."""
     name: str | None = None
-    """What it is called in the metrics; the file's name up to its first dot when null. Sets of configs/benchmarks are known by it."""
+    """What it is called in the metrics; the file's name up to its first dot when null. Descriptions of sets go by it."""
     question: str | None = None
     """Field of what stands before the choices; a list of as many texts as choices where it differs. The set's own, or
     `question` or `text`, when null."""

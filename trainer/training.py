@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import platform
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -17,7 +16,7 @@ from gristmill.trainer import checkpoint, flops
 from gristmill.trainer.averaging import RunningAverage
 from gristmill.trainer.batches import Batches
 from gristmill.trainer.config import ConfigError
-from gristmill.trainer.evaluation import Evaluation
+from gristmill.trainer.evaluation import Evaluation, encoder_of, shard_folders
 from gristmill.trainer.loader import Loader, Plan, PlanMismatch, Sources
 from gristmill.trainer.losses import IGNORED
 from gristmill.trainer.metrics import Meter
@@ -65,7 +64,14 @@ class Training:
         self.evaluation = None
         if settings.evaluation is not None:
             length = min(settings.seq_len, self.objective.length)
-            self.evaluation = Evaluation(settings.evaluation, shards.tokenizer, length, settings.documents)
+            self.evaluation = Evaluation(
+                settings.evaluation,
+                shards.tokenizer,
+                length,
+                settings.documents,
+                encoder=encoder_of(shard_folders(shards), shards.tokenizer) if settings.evaluation.tasks else None,
+                say=say,
+            )
         self.loader = Loader(shards, plan, settings.seed)
         self.batches = Batches(settings, self.loader, self.objective, device, self.world)
         self.meter = Meter(settings, self.objective.length, self.flops, self.model.embedding.num_embeddings, device)
@@ -166,9 +172,7 @@ class Training:
                 **self.meter.row(batch),
             }
             if self.evaluation is not None and (self.step % self.evaluation.settings.every == 0 or self.step == self.last):
-                started = time.perf_counter()
-                row["held_out"] = self.evaluation.measure(self.model, self.device, self._precision)
-                row["held_out_seconds"] = time.perf_counter() - started
+                row |= self.evaluation.row(self.model, self.device, self._precision)
             self.meter.start()
             yield row
 
