@@ -14,7 +14,8 @@ from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.parts import Pack
 from gristmill.pipeline.passes import PassSettings
 from gristmill.pipeline.runner import Runner
-from gristmill.pipeline.steps import Manifest, Task, step_key
+from gristmill.pipeline.stage_tasks import Work, run_tasks
+from gristmill.pipeline.steps import Manifest
 from gristmill.stages.corpus_editor import Copies, CorpusEditor
 
 UNIT_BYTES = 48
@@ -71,22 +72,9 @@ class CorpusEdits:
             return self._resolve([done for _, done in emitted], self.stage.copies())
         return self._seen([done for _, done in emitted], self.stage.filter_bytes // self._cut["ranges"])
 
-    def _tasks(
-        self, function: Callable[..., Manifest], work: Iterable[tuple[Any, dict[str, Any], Pack | None]]
-    ) -> list[tuple[str, Manifest]]:
-        """Run a function for each of (what decides its result, arguments, pack); gives the names of the steps too."""
-        step = f"{self.stage.label}: {function.__name__.replace('_', ' ')}"
-        made = [
-            Task(
-                step_key(function.__name__, decides=decides, **self._base),
-                function,
-                arguments,
-                step + (f", pack {pack.number}" if pack else ""),
-                pack.kept if pack else None,
-            )
-            for decides, arguments, pack in work
-        ]
-        return [(task.key, manifest) for task, manifest in zip(made, self.runner.run(step, made), strict=True)]
+    def _tasks(self, function: Callable[..., Manifest], work: Work) -> list[tuple[str, Manifest]]:
+        """Run a function for each piece of work; gives the names of the steps too."""
+        return run_tasks(self.runner, self.stage.label, self._base, function, work)
 
     def _gathered(self, manifests: list[Manifest], order: list[str], width: int, batch_rows: int = BATCH_ROWS) -> list[Manifest]:
         """What was sent to coarse ranges of `width` destinations each, cut for the destinations."""

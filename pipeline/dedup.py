@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gristmill.pipeline import cluster_tasks, dedup_group_tasks, dedup_index_tasks, dedup_tasks, gather
@@ -14,7 +14,8 @@ from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.ledger import LedgerText
 from gristmill.pipeline.parts import Pack
 from gristmill.pipeline.runner import Runner
-from gristmill.pipeline.steps import Manifest, Task, step_key
+from gristmill.pipeline.stage_tasks import Work, run_tasks
+from gristmill.pipeline.steps import Manifest, step_key
 from gristmill.stages.deduplicator import Deduplicator
 
 MODULES = (dedup_tasks, cluster_tasks, dedup_index_tasks, dedup_group_tasks, gather)
@@ -111,7 +112,7 @@ class Deduplication:
         for pack in self.own:
             removals = self._removals.get(pack.number)
             work.append(([pack.identity(), removals], {"stage": self.stage, "pack": pack, "removals": removals}, pack))
-        held = [manifest["held"] for manifest in self._tasks("index_pack", work)]
+        held = [manifest["held"] for manifest in self._tasks(dedup_index_tasks.index_pack, work)]
         packs = [
             (pack.number, pack.span, pack.kept, entry, self._emitted[pack.number])
             for pack, entry in zip(self.own, held, strict=True)
@@ -122,7 +123,7 @@ class Deduplication:
         """Let the packs of the index stand before those of this run."""
         known = self.against.packs
         work = [(pack["held"]["sha256"], {"index": self.against.storage, "pack": pack}, None) for pack in known]
-        self._brought = self._tasks("bring_pack", work)
+        self._brought = self._tasks(dedup_index_tasks.bring_pack, work)
         for pack, manifest in zip(known, self._brought, strict=True):
             self.packs[pack["number"]] = IndexPack(pack["number"], pack["span"], pack["documents"], manifest["held"]["file"])
 
@@ -130,21 +131,11 @@ class Deduplication:
         pack = self.packs[number]
         name = f"against/{self.stage.label}-{number:07d}.parquet"
         arguments = {"stage": self.stage, "pack": pack, "sent": sent, "name": name}
-        return self._tasks("list_bridged", [([pack.identity(), sent_identity(sent), name], arguments, None)])
+        return self._tasks(dedup_index_tasks.list_bridged, [([pack.identity(), sent_identity(sent), name], arguments, None)])
 
-    def _tasks(self, step: str, work: Iterable[tuple[Any, dict[str, Any], Pack | IndexPack | None]]) -> list[Manifest]:
-        """Run the function `step` of the tasks for each of (what decides its result, arguments, pack)."""
-        tasks = [
-            Task(
-                step_key(step, decides=decides, **self._base),
-                next(getattr(module, step) for module in MODULES if hasattr(module, step)),
-                arguments,
-                f"{self.stage.label}: {step}" + (f", pack {pack.number}" if pack else ""),
-                pack.kept if pack else None,
-            )
-            for decides, arguments, pack in work
-        ]
-        return self.runner.run(f"{self.stage.label}: {step.replace('_', ' ')}", tasks)
+    def _tasks(self, function: Callable[..., Manifest], work: Work) -> list[Manifest]:
+        """Run a function of the tasks for each piece of work."""
+        return [manifest for _, manifest in run_tasks(self.runner, self.stage.label, self._base, function, work)]
 
     def _resolve(self) -> list[Manifest]:
         """Bring equal keys together; pairs of documents come out."""
@@ -175,7 +166,7 @@ class Deduplication:
         """What was sent to coarse ranges of `width` destinations each, cut for the destinations."""
         if width == 1:
             return manifests
-        return self._tasks("gather", [(*one, None) for one in gather_work(manifests, order, batch_rows)])
+        return self._tasks(gather.gather, [(*one, None) for one in gather_work(manifests, order, batch_rows)])
 
     def _gathered_rows(self, emitted: list[Manifest]) -> list[Manifest]:
         files = -(-len(emitted) // gather.GROUP_FILES)
@@ -194,7 +185,7 @@ class Deduplication:
     def _emit(self, wave: int) -> list[Manifest]:
         how = {"wave": wave, "ranges": self.ranges, "batch_rows": self.batch_rows, "width": self._emit_width}
         emitted = self._tasks(
-            "emit", [([*pack.identity(), how], {"stage": self.stage, "pack": pack} | how, pack) for pack in self.own]
+            dedup_tasks.emit, [([*pack.identity(), how], {"stage": self.stage, "pack": pack} | how, pack) for pack in self.own]
         )
         for pack, manifest in zip(self.own, emitted, strict=True):
             self._emitted[pack.number] += [entry | {"wave": wave} for entry in manifest["sent"]]
@@ -204,7 +195,7 @@ class Deduplication:
         brought = [{"sent": [entry for entry in manifest["sent"] if entry["wave"] == wave]} for manifest in self._brought]
         more = {"chain": self._chain, "first_pack": self.first_pack, "width": self._pack_width}
         return self._tasks(
-            "resolve",
+            dedup_tasks.resolve,
             [
                 ([sent_identity(sent), *more.values()], {"sent": sent} | more, None)
                 for sent in received([*brought, *emitted]).values()
@@ -223,7 +214,7 @@ class Deduplication:
         step = [step, more.get("width")]
         by_pack = {number: sent for number, sent in received(manifests).items() if number >= first}
         done = self._tasks(
-            function.__name__,
+            function,
             [
                 (
                     [step, self.packs[number].identity(), sent_identity(sent)],
@@ -246,11 +237,11 @@ class Deduplication:
         files, merged = [entry["file"] for entry in edges], False
         while len(files) > 1 or not merged:
             groups = [files[start : start + FOREST_FAN_IN] for start in range(0, len(files), FOREST_FAN_IN)]
-            done = self._tasks("forest", [(group, {"files": group}, None) for group in groups])
+            done = self._tasks(cluster_tasks.forest, [(group, {"files": group}, None) for group in groups])
             files = [manifest["edges"][0]["file"] for manifest in done]
             merged = True
         width = self._pack_width
-        return self._tasks("decide", [([files, width], {"file": files[0], "width": width}, None)])
+        return self._tasks(cluster_tasks.decide, [([files, width], {"file": files[0], "width": width}, None)])
 
     def _contracted(self, edges: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Forests of as many files together as fit into the memory of one task: most pairs say what others have said."""
@@ -263,7 +254,7 @@ class Deduplication:
                 held = 0
             groups[-1].append(entry["file"])
             held += size
-        done = self._tasks("forest", [(group, {"files": group}, None) for group in groups])
+        done = self._tasks(cluster_tasks.forest, [(group, {"files": group}, None) for group in groups])
         return [entry for manifest in done for entry in manifest["edges"] if entry["rows"]]
 
     def _stars(self, edges: list[dict[str, Any]]) -> list[Manifest]:
@@ -272,22 +263,22 @@ class Deduplication:
         files = [entry["file"] for entry in edges]
         groups = [files[start : start + FOREST_FAN_IN] for start in range(0, len(files), FOREST_FAN_IN)]
         more = {"ranges": ranges, "width": width_for(ranges, ranges)}
-        going = self._tasks("spread", [([group, *more.values()], {"files": group} | more, None) for group in groups])
+        going = self._tasks(cluster_tasks.spread, [([group, *more.values()], {"files": group} | more, None) for group in groups])
         before = None
         for _ in range(MOST_ROUNDS):
             sent = self._star_ranges(going, more["width"])
             small = self._tasks(
-                "small_stars", [([sent_identity(one), *more.values()], {"sent": one} | more, None) for one in sent]
+                cluster_tasks.small_stars, [([sent_identity(one), *more.values()], {"sent": one} | more, None) for one in sent]
             )
             now = sum(manifest["sum"] for manifest in small) % 2**64
             if now == before:
                 width = self._pack_width
                 work = [([sent_identity(one), width], {"sent": one, "width": width}, None) for one in sent]
-                return self._tasks("decide_stars", work)
+                return self._tasks(cluster_tasks.decide_stars, work)
             before = now
             sent = self._star_ranges(small, more["width"])
             going = self._tasks(
-                "large_stars", [([sent_identity(one), *more.values()], {"sent": one} | more, None) for one in sent]
+                cluster_tasks.large_stars, [([sent_identity(one), *more.values()], {"sent": one} | more, None) for one in sent]
             )
         raise RuntimeError(f"{self.stage.label}: clusters are not found after {MOST_ROUNDS} rounds; please report this")
 

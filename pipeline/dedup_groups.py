@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gristmill.pipeline import dedup_group_tasks as tasks
 from gristmill.pipeline.dedup import Deduplication
 from gristmill.pipeline.exchange import received, sent_identity
 from gristmill.pipeline.steps import Manifest
@@ -26,21 +27,21 @@ class GroupDeduplication(Deduplication):
 
     def _learn(self) -> None:
         work = [(pack.identity(), {"stage": self.stage, "pack": pack}, pack) for pack in self.own]
-        files = [manifest["held"]["file"] for manifest in self._tasks("draw_sample", work) if manifest["held"]]
+        files = [manifest["held"]["file"] for manifest in self._tasks(tasks.draw_sample, work) if manifest["held"]]
         if files:
-            (learned,) = self._tasks("learn", [(files, {"stage": self.stage, "files": files}, None)])
+            (learned,) = self._tasks(tasks.learn, [(files, {"stage": self.stage, "files": files}, None)])
             self.model = learned["held"]["file"]
 
     def _emit(self, wave: int) -> list[Manifest]:
         how: dict[str, Any] = {"wave": wave, "ranges": self.ranges, "batch_rows": self.batch_rows, "model": self.model}
         how["width"] = self._emit_width
         work = [([*pack.identity(), how], {"stage": self.stage, "pack": pack} | how, pack) for pack in self.own]
-        return self._tasks("emit_grouped", work)
+        return self._tasks(tasks.emit_grouped, work)
 
     def _resolved(self, emitted: list[Manifest], wave: int) -> list[Manifest]:
         more = {"stage": self.stage, "width": self._pack_width}
         work = [([sent_identity(sent), self._pack_width], {"sent": sent} | more, None) for sent in received(emitted).values()]
-        return self._tasks("resolve_grouped", work)
+        return self._tasks(tasks.resolve_grouped, work)
 
 
 def deduplication_of(stage: Deduplicator) -> type[Deduplication]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from gristmill.pipeline import survey_tasks
 from gristmill.pipeline.code_hash import code_hash
@@ -11,6 +10,7 @@ from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.parts import Part
 from gristmill.pipeline.passes import PassSettings
 from gristmill.pipeline.runner import Runner
+from gristmill.pipeline.stage_tasks import Work, run_tasks
 from gristmill.pipeline.steps import Manifest, Task, step_key
 from gristmill.stages.corpus_filter import CorpusFilter
 
@@ -70,21 +70,8 @@ class CorpusJudgement:
             files, summed = [manifest["totals"]["file"] for _, manifest in done], True
         return files[0] if files else None
 
-    def _tasks(
-        self, function: Callable[..., Manifest], work: Iterable[tuple[Any, dict[str, Any], Part | None]]
-    ) -> list[tuple[str, Manifest]]:
-        step = f"{self.stage.label}: {function.__name__.replace('_', ' ')}"
-        made = [
-            Task(
-                step_key(function.__name__, decides=decides, **self._base),
-                function,
-                arguments,
-                f"{part.source}: {part.file}" if part else step,
-                part.kept if part else None,
-            )
-            for decides, arguments, part in work
-        ]
-        return [(task.key, manifest) for task, manifest in zip(made, self.runner.run(step, made), strict=True)]
+    def _tasks(self, function: Callable[..., Manifest], work: Work) -> list[tuple[str, Manifest]]:
+        return run_tasks(self.runner, self.stage.label, self._base, function, work)
 
 
 def publish_findings(runner: Runner, findings: Mapping[str, Sequence[str]]) -> list[Manifest]:
