@@ -134,6 +134,9 @@ def take_edit(outcome: Outcome, stage: Stage, batch: Batch, edited: Edited) -> N
     alive = np.ones(len(batch), dtype=bool)
     alive[[loss.row for loss in edited.losses]] = False
     changed = pc.not_equal(table["text"].combine_chunks(), batch.table["text"].combine_chunks()).to_numpy(zero_copy_only=False)
+    if edited.marked:
+        changed = changed.copy()
+        changed[edited.marked] = True
     outcome.counts[stage.label] = count(
         sizes,
         words,

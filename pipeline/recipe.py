@@ -201,6 +201,7 @@ def arrangement_problems(read: Read, across: Sequence[Stage]) -> Iterator[Proble
         if format_ is not None:
             problems += _text_problems(format_, stages, loc, bool(across))
         problems += _impossible_rules(stages, loc)
+    problems += _mask_problems(read, across)
     _labels(across, ("stages",), taken, problems)
     problems += _impossible_rules(across, ("stages",))
     for index, stage in enumerate(across):
@@ -284,6 +285,19 @@ def _impossible_rules(stages: Sequence[Stage], loc: Loc) -> Iterator[Problem]:
                     f"no document can pass both {low.name} ({low.signal} {floor:g} or more) and "
                     f"{high.name} ({high.signal} {ceiling:g} or less); move one threshold",
                 )
+
+
+def _mask_problems(read: Read, across: Sequence[Stage]) -> Iterator[Problem]:
+    """Find stages that change texts after one that says which of their characters are masked."""
+    masked = ""
+    for loc, stages in (*((("sources", name, "stages"), stages) for name, (_, stages) in read.items()), (("stages",), across)):
+        before = masked if stages is across else ""
+        for index, stage in enumerate(stages):
+            if before and stage.changes_text:
+                told = f"{stage.label} changes texts of which {before} has masked characters; put it before {before}"
+                yield Problem((*loc, index), told)
+            before = stage.label if stage.masks_loss else before
+        masked = masked or before
 
 
 def _text_problems(format_: str, stages: Sequence[Stage], loc: Loc, text_wanted: bool) -> Iterator[Problem]:

@@ -232,6 +232,7 @@ def join_windows(
     found = ExchangeFiles(work, f"{prefix}.spans", ["address", "start"], lambda rows: np.full(rows.num_rows, pack.number))
     told = _by_chunk(merged(work, sent, ["chunk", "group"]))
     following = next(told, None)
+    last = [np.zeros(0, dtype=np.int64)] * 5 + [np.zeros(0, dtype=np.uint64)]
     for number, file in enumerate(places):
         repeats = None
         if following is not None and following[0] == number:
@@ -240,15 +241,30 @@ def join_windows(
         table = pa.concat_tables(read_batches(work, file["file"])).combine_chunks()
         groups, rows, units, starts, ends = (table[name].to_numpy() for name in ("group", "row", "unit", "start", "end"))
         goes, first = _going(groups, rows, repeats, pack.number, first_stays)
-        rows, units, starts, ends, first = (values[goes] for values in (rows, units, starts, ends, first))
-        heads = np.ones(len(rows), dtype=bool)
-        heads[1:] = (rows[1:] != rows[:-1]) | (units[1:] > units[:-1] + length)
-        begin = np.flatnonzero(heads)
-        last = np.append(begin[1:], len(rows)) - 1 if len(begin) else begin
-        addresses = (np.uint64(pack.number) << _SHIFT) | rows[begin].astype(np.uint64)
-        spans = pa.table([addresses, starts[begin], ends[last], first[begin]], schema=UNITS)
-        found.add(spans.filter(pa.array(ends[last] > starts[begin])))
+        # a span may go on from one chunk to the next: its last one so far comes along
+        going = (rows[goes], units[goes], units[goes] + length, starts[goes], ends[goes], first[goes])
+        spans = _joined([np.concatenate(both) for both in zip(last, going, strict=True)])
+        found.add(_units(pack, [values[:-1] for values in spans]))
+        last = [values[-1:] for values in spans]
+    found.add(_units(pack, last))
     return found.close()
+
+
+def _joined(windows: list[np.ndarray]) -> list[np.ndarray]:
+    """Windows that overlap or touch, as one each: rows, first units, units after the last, starts, ends, documents."""
+    rows, units, after = windows[:3]
+    heads = np.ones(len(rows), dtype=bool)
+    heads[1:] = (rows[1:] != rows[:-1]) | (units[1:] > after[:-1])
+    begin = np.flatnonzero(heads)
+    last = np.append(begin[1:], len(rows)) - 1 if len(begin) else begin
+    return [rows[begin], units[begin], after[last], windows[3][begin], windows[4][last], windows[5][begin]]
+
+
+def _units(pack: Pack, spans: list[np.ndarray]) -> pa.Table:
+    """Spans of `_joined` as units of the documents of a pack; those that hold no whole character are none."""
+    rows, _, _, starts, ends, first = spans
+    addresses = (np.uint64(pack.number) << _SHIFT) | rows.astype(np.uint64)
+    return pa.table([addresses, starts, ends, first], schema=UNITS).filter(pa.array(ends > starts))
 
 
 def _by_chunk(tables: Iterable[pa.Table]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -33,6 +33,10 @@ class CorpusEditor(CorpusStage):
     """Cuts from documents what repeats in the corpus. One document stays one; one left empty is removed by the engine."""
 
     @property
+    def changes_text(self) -> bool:
+        return True
+
+    @property
     def bytes_per_unit(self) -> int:
         """About how many bytes of text there are for each unit that is emitted, for the size of the exchange."""
         return 40

@@ -195,3 +195,15 @@ def cuts_table(data: Bytes, cuts: Rows) -> pa.Table:
     return pa.table(
         {name: pa.array(np.ascontiguousarray(values)) for name, values in numbers.items()} | {"text": _strings(text, offsets)}
     )
+
+
+def spans_by_row(cuts: Rows) -> dict[int, list[tuple[int, int]]]:
+    """By document its cuts, as characters [first, last) of its text; rows ascend.
+
+    Args:
+        cuts: shape (n_cuts, CUT_COLUMNS).
+    """
+    found: dict[int, list[tuple[int, int]]] = {}
+    for row, first, last in cuts[:, [ROW, FIRST_CHAR, LAST_CHAR]].tolist():
+        found.setdefault(row, []).append((first, last))
+    return found

@@ -36,10 +36,16 @@ class Edited:
     """The documents that have no text now, with the reason; the engine removes them. At most one a row, rows ascending."""
     cuts: pa.Table | None = None
     """Columns row int64, start int64, end int64 (characters of the text before the stage), text string or null."""
+    marked: list[int] = field(default_factory=list)
+    """Rows whose text stays and of which something was put down beside it; they count as edited."""
 
 
 class Editor(Stage):
     """Changes documents. One document stays one document."""
+
+    @property
+    def changes_text(self) -> bool:
+        return True
 
     @abstractmethod
     def edit(self, batch: Batch) -> Edited:

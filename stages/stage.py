@@ -36,6 +36,16 @@ class Stage(Settings, ABC):
         """Name of the step: `name` where given, else the stage's own."""
         return self.name or self.kind
 
+    @property
+    def changes_text(self) -> bool:
+        """Whether texts may be others after it: editors change them."""
+        return False
+
+    @property
+    def masks_loss(self) -> bool:
+        """Whether it says of characters of a text that they are read in training and not learned (`stages.loss_mask`)."""
+        return False
+
     def library_names(self) -> tuple[str, ...]:
         """`libraries`, and those that only some settings bring in."""
         return self.libraries

@@ -49,12 +49,14 @@ class Substring(WindowEditor):
 
     With `first` a window is cut when an equal one begins before it; what every cut unit says still stands somewhere."""
 
-    policy: Literal["cut", "drop"] = "cut"
-    """Cut repeats out of documents, or drop the documents whose share of repeats is above `max_share`, and leave others whole
-    [RefinedWeb, app. G.3.2: CUT, DROP-PARTIAL and, with 0, DROP-ANY]."""
+    policy: Literal["cut", "mask", "drop"] = "cut"
+    """Cut repeats out of documents; leave them there and mask their loss, so that a model reads and does not learn them; or drop
+    the documents whose share of repeats is above `max_share`, and leave others whole [RefinedWeb, app. G.3.2: CUT, MASK,
+    DROP-PARTIAL and, with 0, DROP-ANY]."""
 
     max_share: Fraction | None = None
-    """Greatest share of a kept document's characters that repeats. Needed to drop; where repeats are cut, none unless given."""
+    """Greatest share of a kept document's characters that repeats. Needed to drop; where repeats are cut or masked, none unless
+    given."""
 
     min_characters: NonNegativeInt = 20
     """Fewest characters that are left of a document where something was cut. [RefinedWeb, app. G.3.2]"""
@@ -75,6 +77,14 @@ class Substring(WindowEditor):
         return self.min_length
 
     @property
+    def changes_text(self) -> bool:
+        return self.policy == "cut"
+
+    @property
+    def masks_loss(self) -> bool:
+        return self.policy == "mask"
+
+    @property
     def first_stays(self) -> bool:
         return self.keep == "first"
 
@@ -90,7 +100,8 @@ class Substring(WindowEditor):
             substring_units.tokenizer_of(self.tokenizer)
 
     def code(self) -> list[str]:
-        return ["gristmill.stages.substring_units"] + (["gristmill.stages.features"] if self.unit == "words" else [])
+        mask = ["gristmill.stages.loss_mask"] if self.policy == "mask" else []
+        return ["gristmill.stages.substring_units", *mask] + (["gristmill.stages.features"] if self.unit == "words" else [])
 
     def files(self) -> list[str]:
         if self.tokenizer is None:
@@ -111,14 +122,16 @@ class Substring(WindowEditor):
         return substring_units.word_units(batch.features, self.words)
 
     def cut(self, batch: Batch, units: pa.Table) -> Edited:
-        """Cut the spans, or name the documents that fall.
+        """Cut or mask the spans, or name the documents that fall.
 
         Rules: `repeated_text`, value and threshold shares of the characters; `too_short`, value and threshold characters that are
         left; `nothing_left`.
         """
         import numpy as np
+        import pyarrow as pa
 
-        from gristmill.stages.cut_kernels import cuts_table, with_text
+        from gristmill.stages.cut_kernels import cuts_table, spans_by_row, with_text
+        from gristmill.stages.loss_mask import with_masked
         from gristmill.stages.substring_kernels import cut_spans
 
         features = batch.features
@@ -135,4 +148,10 @@ class Substring(WindowEditor):
                 losses.append(Loss(row, "nothing_left"))
         if self.policy == "drop":
             return Edited(batch.table, losses)
+        if self.policy == "mask":
+            spans = spans_by_row(cuts)
+            told = cuts_table(features.data, cuts)
+            told = told.append_column("put", told["text"])  # it still stands there
+            told = told.append_column("detail", pa.array(["loss masked"] * told.num_rows, pa.large_string()))
+            return Edited(with_masked(batch.table, spans), losses, told, list(spans))
         return Edited(with_text(batch.table, data, offsets), losses, cuts_table(features.data, cuts))
