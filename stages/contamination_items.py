@@ -10,6 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
 from gristmill.stages.settings import Settings
 from gristmill.stages.stage import StageUnavailable
 
@@ -26,6 +28,8 @@ class Fields(Settings):
     """What would be right; items may lack it."""
     id: tuple[str, ...] = ("id",)
     """What an item is called; items without are called `<benchmark>/<number>`, from 0."""
+    score: dict[str, Any] = Field(default_factory=dict)
+    """How the trainer asks a model; nothing that decontamination looks at."""
 
 
 class Item(NamedTuple):

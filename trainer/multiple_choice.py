@@ -41,8 +41,8 @@ class Task:
     """The items of one file, ready to be scored.
 
     A choice's score is the sum of the log-likelihoods of its tokens, given the prompt and a space. `accuracy` takes the choice of
-    the highest score, `accuracy_norm` the highest score a byte of the choice, `accuracy_token` the highest a token. Source:
-    lm-eval's acc and acc_norm (which divides by characters), and the length normalisation of Brown et al. 2020, arXiv:2005.14165, sec. 2.4.
+    the highest score, `accuracy_norm` the highest score a byte of the choice, `accuracy_token` the highest a token.
+    Source: lm-eval's acc and acc_norm (which divides by characters); a token: Brown et al. 2020, arXiv:2005.14165, sec. 2.4.
     As in training, a text begins after an end-of-text token; lm-eval gives models without a token of their own for it none.
     """
 

@@ -15,9 +15,6 @@ from typing import Any
 from gristmill.trainer.config import ConfigError
 from gristmill.trainer.settings import TaskSettings
 
-QUESTION, CHOICES, ANSWER, ID = ("question", "text"), ("choices",), ("answer",), ("id",)
-"""Fields of a file whose set has no description in configs/benchmarks."""
-
 
 @dataclass(frozen=True)
 class Item:
@@ -35,10 +32,10 @@ class Item:
 class Fields:
     """Where a set's files have what an item needs: for each the first of some names that a row has."""
 
-    question: tuple[str, ...] = QUESTION
-    choices: tuple[str, ...] = CHOICES
-    answer: tuple[str, ...] = ANSWER
-    id: tuple[str, ...] = ID
+    question: tuple[str, ...]
+    choices: tuple[str, ...]
+    answer: tuple[str, ...]
+    id: tuple[str, ...]
     prompt: str = "{question}"
     fixed: tuple[str, ...] = ()
     """The choices, where they are the same for all items."""
@@ -59,11 +56,20 @@ class _Row:
         )
 
 
+@dataclass(frozen=True)
+class _Parts:
+    contexts: tuple[str, ...]
+    choices: tuple[str, ...]
+    labels: tuple[str, ...]
+    """What the file calls the choices; empty where it does not."""
+    answer: Any
+
+
 def read_items(settings: TaskSettings) -> list[Item]:
     """The items of a task, chosen as its settings say.
 
-    The right choice is told by its text (or that of question and choice, joined by a space), by its number from 0, or by its
-    letter from A; by the first of these that all items of the file can be told by.
+    The right choice is told by its label (in files that have `choices: {text: [...], label: [...]}`), by its text (or that of
+    question and choice, joined by a space), by its number from 0, or by its letter from A: in the whole file by one of these.
 
     Raises:
         FileNotFoundError: no such file.
@@ -74,13 +80,13 @@ def read_items(settings: TaskSettings) -> list[Item]:
         raise ConfigError(f"{settings.file}: holds no items; leave the task out, or see whether its download was cut short")
     fields = _fields(settings)
     parts = [_parts(row, fields) for row in rows]
-    answers = [row.held("answer", fields.answer) for row in rows]
-    right = _right(rows, parts, answers, settings.prompt or fields.prompt)
+    right = _right(rows, parts)
+    prompt = settings.prompt or fields.prompt
     items = []
-    for number, (row, (contexts, choices), which) in enumerate(zip(rows, parts, right, strict=True)):
+    for number, (row, part, which) in enumerate(zip(rows, parts, right, strict=True)):
         called = next((row.values[name] for name in fields.id if row.values.get(name) is not None), None)
-        prompts = tuple((settings.prompt or fields.prompt).replace("{question}", context) for context in contexts)
-        items.append(Item(f"{settings.called}/{number}" if called is None else str(called), prompts, choices, which))
+        prompts = tuple(prompt.replace("{question}", context) for context in part.contexts)
+        items.append(Item(f"{settings.called}/{number}" if called is None else str(called), prompts, part.choices, which))
     if settings.clean is not None:
         clean = clean_items(settings.clean, settings.called)
         items = [item for item in items if item.id in clean]
@@ -112,33 +118,39 @@ def clean_items(file: str, name: str) -> set[str]:
 
 
 def _fields(settings: TaskSettings) -> Fields:
-    """Of the set of that name where the package describes it, with what the settings name instead."""
-    from ruamel.yaml import YAML
-
-    described: dict[str, Any] = {}
-    entry = files("gristmill.configs") / "benchmarks" / f"{settings.called}.yaml"
-    if entry.is_file():
-        told = YAML(typ="safe").load(entry.read_text(encoding="utf-8"))
-        scored = told.get("score") or {}
-        described = {"question": told["question"], "id": told.get("id", ID), **scored}
-    given: dict[str, Any] = {"question": settings.question, "answer": settings.answer}
+    """Of the set of that name, else of any other, as configs/benchmarks has them; with what the settings name instead."""
+    usual, described = _described("default"), _described(settings.called)
+    values = (usual or {}) | (described or {})
     if isinstance(settings.choices, tuple):
-        given["fixed"] = settings.choices
-    else:
-        given["choices"] = settings.choices
-        if settings.choices:
-            described.pop("fixed", None)
-    values = described | {key: value for key, value in given.items() if value}
+        values["fixed"] = settings.choices
+    elif settings.choices is not None:
+        values |= {"choices": settings.choices, "fixed": ()}
+    values |= {key: value for key in ("question", "answer") if (value := getattr(settings, key)) is not None}
     prompt = values.pop("prompt", "{question}")
     return Fields(prompt=prompt, **{key: (value,) if isinstance(value, str) else tuple(value) for key, value in values.items()})
 
 
-def _parts(row: _Row, fields: Fields) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What stands before each choice, and the choices; one of them may be the same for all."""
+def _described(name: str) -> dict[str, Any] | None:
+    """Fields of a set, as its file in configs/benchmarks has them; None where there is none."""
+    from ruamel.yaml import YAML
+
+    entry = files("gristmill.configs") / "benchmarks" / f"{name}.yaml"
+    if not entry.is_file():
+        return None
+    told = YAML(typ="safe").load(entry.read_text(encoding="utf-8"))
+    # `answer` of the description itself is for decontamination, which looks for its text
+    return {"question": told["question"], **({"id": told["id"]} if "id" in told else {}), **told.get("score", {})}
+
+
+def _parts(row: _Row, fields: Fields) -> _Parts:
+    """What stands before each choice, the choices and the answer; one of the first two may be the same for all."""
     question = row.held("question", fields.question)
-    choices = list(fields.fixed) or row.held("choices", fields.choices)
-    if isinstance(choices, dict) and "text" in choices:  # as the Hub's ARC and CommonsenseQA have them, beside their labels
-        choices = choices["text"]
+    if "passage" in fields.question and question == row.values.get("passage") and "question" in row.values:
+        question = f"{question}\n{row.values['question']}"  # some files have them apart
+    choices: Any = list(fields.fixed) or row.held("choices", fields.choices)
+    labels: Sequence[str] = ()
+    if isinstance(choices, dict):
+        choices, labels = choices.get("text"), choices.get("label") or ()
     several = question if isinstance(question, list) else choices
     if not isinstance(several, list) or len(several) < 2:
         raise ConfigError(
@@ -147,47 +159,49 @@ def _parts(row: _Row, fields: Fields) -> tuple[tuple[str, ...], tuple[str, ...]]
     contexts = question if isinstance(question, list) else [question] * len(several)
     endings = choices if isinstance(choices, list) else [choices] * len(several)
     if len(contexts) != len(endings):
-        raise ConfigError(f"{row.place}: has {len(contexts)} questions and {len(endings)} choices; give one of them, or as many")
+        raise ConfigError(f"{row.place}: has {len(contexts)} questions and {len(endings)} choices; give one question, or as many")
     texts = tuple(str(text) for text in endings)
-    if not all(text.strip() for text in texts):
-        raise ConfigError(
-            f"{row.place}: choice {[text.strip() for text in texts].index('')} is empty; mend the item or leave it out"
-        )
-    return tuple(str(text) for text in contexts), texts
+    if empty := [number for number, text in enumerate(texts) if not text.strip()]:
+        raise ConfigError(f"{row.place}: choice {empty[0]}, counted from 0, is empty; mend the item or leave it out")
+    return _Parts(tuple(str(text) for text in contexts), texts, tuple(map(str, labels)), row.held("answer", fields.answer))
 
 
-def _right(
-    rows: Sequence[_Row], parts: Sequence[tuple[tuple[str, ...], tuple[str, ...]]], answers: Sequence[Any], prompt: str
-) -> list[int]:
+def _by_label(part: _Parts) -> int | None:
+    told = str(part.answer).strip()
+    return part.labels.index(told) if told in part.labels[: len(part.choices)] else None
+
+
+def _by_text(part: _Parts) -> int | None:
+    """The first, where two choices read the same."""
+    if part.answer in part.choices:
+        return part.choices.index(part.answer)
+    whole = [f"{context} {choice}" for context, choice in zip(part.contexts, part.choices, strict=True)]
+    return whole.index(part.answer) if part.answer in whole else None
+
+
+def _by_number(part: _Parts) -> int | None:
+    told = part.answer.strip() if isinstance(part.answer, str) else part.answer
+    if not (isinstance(told, int) or (isinstance(told, str) and told.isdecimal())):
+        return None
+    return int(told) if 0 <= int(told) < len(part.choices) else None
+
+
+def _by_letter(part: _Parts) -> int | None:
+    told = str(part.answer).strip()
+    place = string.ascii_uppercase.find(told) if len(told) == 1 else -1
+    return place if 0 <= place < len(part.choices) else None
+
+
+def _right(rows: Sequence[_Row], parts: Sequence[_Parts]) -> list[int]:
     """Which choice of each item its answer names."""
-
-    def by_text(number: int) -> int | None:
-        contexts, choices = parts[number]
-        told = answers[number]
-        # the first, where two choices read the same
-        if told in choices:
-            return choices.index(told)
-        whole = [f"{context} {choice}" for context, choice in zip(contexts, choices, strict=True)]
-        return whole.index(told) if told in whole else None
-
-    def by_number(number: int) -> int | None:
-        told = answers[number]
-        counts = isinstance(told, int) or (isinstance(told, str) and told.strip().isdecimal())
-        return int(told) if counts and 0 <= int(told) < len(parts[number][1]) else None
-
-    def by_letter(number: int) -> int | None:
-        told = str(answers[number]).strip()
-        place = string.ascii_uppercase.find(told) if len(told) == 1 else -1
-        return place if 0 <= place < len(parts[number][1]) else None
-
-    attempts = [[tell(number) for number in range(len(rows))] for tell in (by_text, by_number, by_letter)]
+    attempts = [[tell(part) for part in parts] for tell in (_by_label, _by_text, _by_number, _by_letter)]
     best = max(attempts, key=lambda found: sum(one is not None for one in found))
     found = [which for which in best if which is not None]
-    if len(found) < len(rows):
+    if len(found) < len(parts):
         wrong = best.index(None)
         raise ConfigError(
-            f"{rows[wrong].place}: the answer {_short(answers[wrong])} is none of its {len(parts[wrong][1])} choices, neither by "
-            "text nor by number from 0 nor by letter from A; mend the item, or set the task's answer to another field"
+            f"{rows[wrong].place}: the answer {_short(parts[wrong].answer)} is none of its {len(parts[wrong].choices)} choices, "
+            "neither by text nor by number from 0 nor by letter from A; mend the item, or set the task's answer to another field"
         )
     return found
 
