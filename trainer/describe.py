@@ -79,7 +79,7 @@ def export_run(run: str | Path, folder: str | Path, step: int | None = None) -> 
         raise ConfigError(f"{run}: no checkpoint of step {step}; there are {', '.join(map(str, saved))}")
     at = max(saved) if step is None else step
     try:
-        state = checkpoint.load(saved[at])
+        state = checkpoint.load(saved[at], ["model"])
         settings = TrainSettings.model_validate(state["settings"])
         weights = state["model"]
         shape = settings.model.model_copy(update={"vocab_size": len(weights["embedding.weight"])})

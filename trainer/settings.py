@@ -222,6 +222,20 @@ class CheckpointSettings(Settings):
     """Steps between checkpoints."""
     keep: PositiveInt = 2
     """How many of the newest stay."""
+    milestone_every: PositiveInt | None = None
+    """Steps between checkpoints that stay for good; null keeps none so."""
+    milestones: tuple[PositiveInt, ...] = ()
+    """Single steps whose checkpoints stay for good."""
+    asynchronous: bool = False
+    """Copy to memory, which takes as much again as weights and optimizer, and write while training goes on."""
+
+    def milestone(self, step: int) -> bool:
+        """Whether a step's checkpoint stays for good."""
+        return step in self.milestones or (self.milestone_every is not None and step % self.milestone_every == 0)
+
+    def due(self, step: int, last: int) -> bool:
+        """Whether the run is saved after a step, `last` being its end."""
+        return step == last or step % self.every == 0 or self.milestone(step)
 
 
 class ParallelSettings(Settings):
@@ -276,7 +290,7 @@ class TrainSettings(Settings):
     """Leave out steps that stand out, `{}` with the usual bounds; null takes every step."""
     parallel: ParallelSettings = ParallelSettings()
     activation_checkpointing: Literal["none", "selective", "full"] = "none"
-    """What of a block is computed again in the backward pass, to save memory; selective: all but matrix products and attention."""
+    """What of a block is computed again in the backward pass, to save memory; selective: not matrix products and attention."""
     compile: bool = False
     """Whether blocks are compiled (torch.compile); needs a C++ compiler on the CPU."""
     average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -284,6 +298,10 @@ class TrainSettings(Settings):
     evaluation: EvaluationSettings | None = None
     """What held-out documents cost while training; null measures nothing."""
     checkpoint: CheckpointSettings = CheckpointSettings()
+    init_from: str | None = None
+    """A checkpoint, or a run whose newest one it is, that a new output folder begins with: a decay from a stable point, say."""
+    init: Literal["all", "weights"] = "all"
+    """What is taken from it: all, for the same data in the same order; or only the weights, for any data from its start."""
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from gristmill.trainer import checkpoint, run_folder
+from gristmill.trainer.checkpoint_saver import Saver
 from gristmill.trainer.config import ConfigError, read_config
 from gristmill.trainer.data import settle
 from gristmill.trainer.settings import TrainSettings
@@ -53,22 +54,24 @@ def run(settings: TrainSettings, output: str | Path | None = None) -> dict[str, 
     folder = Path(output) if output is not None else Path("runs") / settings.name
     training = Training(settings, shards, plan, device, steps, say=_say)
     with run_folder.claimed(folder):
-        if saved := checkpoint.checkpoints(folder):
-            training.resume(saved[-1][1])
-            _say(f"going on from {saved[-1][1]}, step {training.step}")
-            if training.step >= steps:
-                _say(f"nothing to do up to step {steps}; set steps higher to train on")
+        _take_over(training, folder, settings)
+        if 0 < steps <= training.step:
+            _say(f"nothing to do up to step {steps}; set steps higher to train on")
         run_folder.write_run_file(folder, training.description())
         rows = run_folder.metrics_up_to(folder, training.step)
-        with (folder / run_folder.METRICS_FILE).open("a", encoding="utf-8") as metrics:
+        with (
+            Saver(folder, settings.checkpoint, device) as saver,
+            (folder / run_folder.METRICS_FILE).open("a", encoding="utf-8") as metrics,
+        ):
             for row in training.steps():
                 rows = [*rows[:1], row]
                 metrics.write(json.dumps(row) + "\n")
                 metrics.flush()
                 if row["step"] % settings.progress_every == 0 or row["step"] in (1, steps):
                     _say(_progress(row, steps))
-                if row["step"] % settings.checkpoint.every == 0 or row["step"] == steps:
-                    checkpoint.save(folder, row["step"], training.state(), keep=settings.checkpoint.keep)
+                saver.check()
+                if settings.checkpoint.due(row["step"], steps):
+                    saver.save(training.state())
     newest = checkpoint.checkpoints(folder)
     return {
         "output": str(folder),
@@ -81,6 +84,17 @@ def run(settings: TrainSettings, output: str | Path | None = None) -> dict[str, 
         "order_hash": training.data_state["order_hash"],
         "checkpoint": str(newest[-1][1]) if newest else None,
     }
+
+
+def _take_over(training: Training, folder: Path, settings: TrainSettings) -> None:
+    """Go on from the folder's newest checkpoint, or begin with the one that the settings name."""
+    if saved := checkpoint.checkpoints(folder):
+        training.resume(saved[-1][1])
+        training.say(f"going on from {saved[-1][1]}, step {training.step}")
+    elif settings.init_from is not None:
+        first = checkpoint.newest(Path(settings.init_from))
+        training.resume(first, weights_only=settings.init == "weights")
+        training.say(f"beginning with {'the weights of ' if settings.init == 'weights' else ''}{first}, at step {training.step}")
 
 
 def _device(name: str) -> torch.device:

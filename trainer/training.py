@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from gristmill.trainer import checkpoint, flops
+from gristmill.trainer import checkpoint, flops, resuming
 from gristmill.trainer.averaging import RunningAverage
 from gristmill.trainer.batches import Batches
+from gristmill.trainer.checkpoint import State
 from gristmill.trainer.config import ConfigError
 from gristmill.trainer.evaluation import Evaluation, encoder_of, shard_folders
 from gristmill.trainer.loader import Loader, Plan, PlanMismatch, Sources
@@ -103,55 +105,57 @@ class Training:
             "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         }
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Everything that the next step depends on."""
-        return {
+        plain = {
             "settings": self.settings.model_dump(mode="json"),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.weights if self.average is not None else {},
             "spikes": self.spikes.state() if self.spikes is not None else {},
             "data": self.data_state,
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
+        return State(self.step, self._tensors(), plain)
 
-    def resume(self, file: Path) -> None:
-        """Take over a checkpoint's state.
+    def resume(self, folder: Path, *, weights_only: bool = False) -> None:
+        """Take over a checkpoint's state, whatever number of processes in whatever form wrote it.
+
+        Args:
+            folder: the checkpoint.
+            weights_only: leave its optimizer, average, random numbers and place in the data.
 
         Raises:
             ConfigError: it is damaged, or of another model, other data or another order of them.
         """
+        saved = checkpoint.read_plain(folder)
+        mine = self.settings.model_dump(mode="json")
+        if differing := _differing(saved["settings"]["model"], mine["model"], "model."):
+            raise ConfigError(f"{folder}: {differing}; choose another --output")
+        if not weights_only:
+            self._fits(folder, saved, mine)
+        resuming.take(folder, self._tensors(), self.model, self.optimizer, weights_only=weights_only, say=self.say)
+        if self.average is not None and (weights_only or not resuming.has(folder, "average")):
+            self.average = RunningAverage(self.model, self.average.decay)  # one that begins with these weights
+        if weights_only:
+            return
+        resuming.set_rng(folder, self.world.rank, saved["processes"], self.world.size, self.device, self.say)
+        if self.spikes is not None:
+            self.spikes.resume(saved["spikes"])
+        self.data_state = saved["data"]
+
+    def _fits(self, folder: Path, saved: dict[str, Any], mine: dict[str, Any]) -> None:
+        """Stand where a checkpoint's data stands, and tell what will be different from there on."""
         try:
-            saved = checkpoint.load(file)
-            mine = self.settings.model_dump(mode="json")
-            if differing := _differing(saved["settings"]["model"], mine["model"], "model."):
-                raise ConfigError(f"{file}: {differing}; choose another --output")
             self.loader.resume(saved["data"])
         except PlanMismatch as error:
-            raise ConfigError(f"{file}: {error}; choose another --output") from error
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+            raise ConfigError(f"{folder}: {error}; choose another --output") from error
         if saved["settings"]["optimizer"].get("name", "adamw") != self.settings.optimizer.name:
-            raise ConfigError(f"{file}: was written by another optimizer; choose another --output, or the same optimizer.name")
+            raise ConfigError(f"{folder}: was written by another optimizer; choose another --output, or the same optimizer.name")
         for part in ("optimizer", "schedule", "documents"):
             if differing := _differing(saved["settings"].get(part, mine[part]), mine[part], f"{part}."):
                 self.say(f"from here on, {differing}")
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.average is not None:
-            # a run that had no average so far begins one with its weights
-            self.average.weights |= saved.get("average") or {
-                name: value.float().clone() for name, value in self.model.state_dict().items()
-            }
-        if self.spikes is not None:
-            self.spikes.resume(saved.get("spikes", {}))
-        torch.set_rng_state(saved["rng"])
-        if self.device.type == "cuda" and len(saved["cuda_rng"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(saved["cuda_rng"])
-        self.data_state = saved["data"]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Weights, and what optimizer and average hold of them, by the names in a checkpoint; themselves, not copies."""
+        average = self.average.weights if self.average is not None else {}
+        return resuming.tensors(self.model, self.optimizer, average) | resuming.rng(self.world.rank, self.device)
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """Train up to the last step, a row of metrics each; after each row the training may be saved or left."""

@@ -4,6 +4,8 @@ from torch import nn
 
 from gristmill.trainer import checkpoint
 from gristmill.trainer.averaging import RunningAverage, average, mean_weights
+from gristmill.trainer.checkpoint_saver import Saver
+from gristmill.trainer.settings import CheckpointSettings
 
 
 def test_a_running_average_keeps_its_share_of_what_it_was():
@@ -25,7 +27,10 @@ def test_the_mean_of_weights_is_that_of_each_number():
 
 
 def write(folder, step, **state):
-    return checkpoint.save(folder, step, {"settings": {}, **state}, keep=9)
+    tensors = {f"{part}/{name}": value for part, held in state.items() for name, value in held.items()}
+    with Saver(folder, CheckpointSettings(keep=9)) as saver:
+        saver.save(checkpoint.State(step, tensors, {"settings": {}}))
+    return dict(checkpoint.checkpoints(folder))[step]
 
 
 def test_an_average_is_a_checkpoint_of_its_own(tmp_path):

@@ -59,7 +59,7 @@ def test_a_run_that_died_after_its_checkpoint_goes_on_from_there(corpus, twenty,
     rows = (tmp_path / "metrics.jsonl").read_text()
     lost = json.dumps({**metrics(tmp_path)[-1], "step": 11, "loss": 99.0})
     (tmp_path / "metrics.jsonl").write_text(f'{rows}{lost}\n{{"step": 12, "lo')
-    (tmp_path / "checkpoints" / ".step-00000020.pt.partial").write_bytes(b"half")
+    (tmp_path / "checkpoints" / ".step-00000020.partial").mkdir()
     go(corpus, tmp_path, "steps=20", "schedule.steps=20")
     assert [row["loss"] for row in metrics(tmp_path)] == [row["loss"] for row in metrics(twenty[0])]
 
@@ -189,8 +189,8 @@ def test_two_commands_do_not_share_a_folder(corpus, tmp_path):
 
 def test_a_damaged_checkpoint_is_told(corpus, tmp_path):
     go(corpus, tmp_path, "steps=1")
-    checkpoint.checkpoints(tmp_path)[-1][1].write_bytes(b"PK")
-    with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
+    (checkpoint.checkpoints(tmp_path)[-1][1] / "state.json").write_bytes(b"{")
+    with pytest.raises(ConfigError, match="step-00000001: is damaged"):
         go(corpus, tmp_path, "steps=2")
 
 

@@ -1,0 +1,44 @@
+"""The tensors of a training by names that do not depend on how it is spread over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import get_model_state_dict, get_optimizer_state_dict
+
+# what wrappers put into names: DistributedDataParallel, torch.compile, activation checkpointing
+_WRAPPERS = ("module.", "_orig_mod.", "_checkpoint_wrapped_module.")
+
+
+def plain_name(name: str) -> str:
+    """A weight's name in the bare model; cheap enough for each step."""
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "")
+    return name
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """The weights themselves, not copies; a tied head under both names."""
+    return cast(dict[str, Tensor], get_model_state_dict(model))
+
+
+def remembered(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """What the optimizers remember of each weight, `<weight>/<kind>`, themselves and not copies.
+
+    An optimizer that has not stepped is made to remember zeros, if no weight has a gradient.
+    """
+    state = get_optimizer_state_dict(model, tuple(optimizers))["state"]
+    held = cast(dict[str, dict[str, Any]], state)
+    return {f"{name}/{kind}": value for name, kinds in held.items() for kind, value in kinds.items() if torch.is_tensor(value)}
+
+
+def forget(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], names: Iterable[str]) -> None:
+    """Let the optimizers remember nothing of some weights, as before their first gradient."""
+    gone = set(names)
+    parameters = {parameter for name, parameter in model.named_parameters() if plain_name(name) in gone}
+    for one in optimizers:
+        for parameter in parameters & one.state.keys():
+            del one.state[parameter]
