@@ -7,152 +7,28 @@ from it by arithmetic, so the stream has no end and no boundary to trip over.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gristmill.tokenizers.manifest import TokenizerEntry
 from gristmill.trainer.order import integer_weights, next_quotas, permute
+from gristmill.trainer.plan import Plan, Sources, Stream, windows_of
+from gristmill.trainer.window_reader import WindowReader
 
 FORMAT_VERSION = 1
+AHEAD_BATCHES = 16
+"""Batches for which a source's order is worked out at once: few windows take as long as many."""
+_NOTHING: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+__all__ = ["FORMAT_VERSION", "Draw", "Loader", "Plan", "PlanMismatch", "Sources", "Stream", "share", "windows_of"]
 
 
 class PlanMismatch(ValueError):
     """A saved state belongs to other data or another plan; the message names the field."""
-
-
-class Stream(Protocol):
-    """One source's tokens."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Tokens start to stop, copied."""
-        ...
-
-    def document_ends(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Where documents end between two tokens, neither of them included."""
-        ...
-
-
-class Sources(Protocol):
-    """What is trained on: a folder of token shards, or a mixture of several."""
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies, for messages."""
-        ...
-
-    @property
-    def tokenizer(self) -> TokenizerEntry:
-        """Which made the ids."""
-        ...
-
-    @property
-    def content(self) -> str:
-        """A sha256 that changes when the tokens do."""
-        ...
-
-    @property
-    def streams(self) -> Mapping[str, Stream]:
-        """By name of the source."""
-        ...
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that the order of the data depends on, apart from the seed."""
-
-    content: str
-    """A sha256 of the shards' content, e.g. `Manifest.content_hash`."""
-    seq_len: int
-    windows: int
-    """Windows of a global batch."""
-    sources: tuple[str, ...]
-    weights: tuple[int, ...]
-    """Of `integer_weights`, one a source."""
-    available: tuple[int, ...]
-    """Windows of one epoch, one a source."""
-    packing: str = "concat"
-    later: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    """Further phases: after how many windows each begins, and its weights; `weights` are those of the first."""
-
-    @classmethod
-    def of(
-        cls,
-        shards: Sources,
-        weights: Mapping[str, float],
-        *,
-        seq_len: int,
-        windows: int,
-        later: Sequence[tuple[int, Mapping[str, float]]] = (),
-    ) -> Plan:
-        """The plan for these shares of the tokens; sources that are not named are not read.
-
-        Args:
-            shards: the data.
-            weights: shares of the sources; of the first phase, if there are several.
-            seq_len: tokens predicted per window.
-            windows: of a global batch.
-            later: of each further phase the tokens before it, ascending, and its shares, of sources that `weights` names.
-                A phase begins at the window nearest to its token, also within a batch.
-
-        Raises:
-            ValueError: a source is not in the shards, or has weight but not one whole window; the weights are no shares.
-        """
-        if unknown := sorted(set(weights) - set(shards.streams)):
-            raise ValueError(f"no source {', '.join(unknown)} in {shards.folder}; it has {', '.join(sorted(shards.streams))}")
-        names = tuple(sorted(weights))
-        available = tuple(windows_of(len(shards.streams[name]), seq_len) for name in names)
-        for name, count in zip(names, available, strict=True):
-            if not count and any(shares.get(name, 0) > 0 for shares in (weights, *(shares for _, shares in later))):
-                raise ValueError(
-                    f"source {name} has {len(shards.streams[name]):,} tokens, a window reads {seq_len + 1:,}; "
-                    "lower seq_len or leave the source out of the mixture"
-                )
-        first, *rest = (
-            tuple(integer_weights([shares.get(name, 0.0) for name in names]).tolist())
-            for shares in (weights, *(shares for _, shares in later))
-        )
-        starts = [round(tokens / seq_len) for tokens, _ in later]
-        return cls(shards.content, seq_len, windows, names, first, available, later=tuple(zip(starts, rest, strict=True)))
-
-    def phases(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """How many of the windows start to stop fall into each phase, and its weights."""
-        begins = [0, *(begin for begin, _ in self.later)]
-        ends = [*begins[1:], stop]
-        for begin, end, weights in zip(begins, ends, (self.weights, *(weights for _, weights in self.later)), strict=True):
-            if (count := min(stop, end) - max(start, begin)) > 0:
-                yield count, np.array(weights, dtype=np.int64)
-
-    def fields(self) -> dict[str, Any]:
-        """The plan as JSON has it."""
-        fields: dict[str, Any] = {
-            "content": self.content,
-            "seq_len": self.seq_len,
-            "windows": self.windows,
-            "packing": self.packing,
-            "sources": list(self.sources),
-            "weights": list(self.weights),
-        }
-        if self.later:
-            fields["later"] = [[begin, list(weights)] for begin, weights in self.later]
-        return fields
-
-    def hash(self) -> str:
-        """The sha256 that a state carries."""
-        return sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()
-
-
-def windows_of(tokens: int, seq_len: int) -> int:
-    """Windows of one pass over a source with this many tokens."""
-    return max(0, (tokens - 1) // seq_len)
 
 
 @dataclass(frozen=True)
@@ -179,57 +55,108 @@ class Loader:
         self.step = 0
         self.tokens = 0
         self.order_hash = ""
-        self._streams = [shards.streams[name] for name in plan.sources]
+        self._windows = 0
+        self._reader = WindowReader([shards.streams[name] for name in plan.sources], plan)
         self._carry = np.zeros(len(plan.sources), dtype=np.int64)
         self._cursor = np.zeros(len(plan.sources), dtype=np.int64)
+        self._ahead: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
     def draw(self) -> Draw:
         """Decide the next global batch and move on past it."""
-        quotas = self._next_quotas()
-        sources = np.repeat(np.arange(len(quotas), dtype=np.int32), quotas)
-        windows = np.concatenate([self._next_windows(source, int(n)) for source, n in enumerate(quotas)])
-        self._pass(quotas)
-        order = permute(np.arange(self.plan.windows), self.plan.windows, self.seed, "batch", self.step)
+        count = self.plan.windows_at(self.step + 1)
+        sources, windows = self._decide_padded(count) if self.plan.padded else self._decide(count)
+        self._pass(count)
+        # the key is the number of batches with this one
+        order = permute(np.arange(count), count, self.seed, "batch", self.step)
         sources, windows = sources[order], windows[order]
         ids = sources.astype("<i4").tobytes() + windows.astype("<i8").tobytes()
         self.order_hash = sha256(bytes.fromhex(self.order_hash) + ids).hexdigest()
         return Draw(self.step, sources, windows, self.order_hash)
 
     def skip(self, steps: int, order_hash: str) -> None:
-        """Move on past batches without deciding their windows, a hundredth of a millisecond each.
+        """Move on past batches: a hundredth of a millisecond each, without deciding their windows; where windows are padded some
+        tenths, since what they hold is charged.
 
         Args:
             steps: how many batches.
             order_hash: that of the last of them, as a log has it, so that the next batch's is right; "" with no steps.
         """
         for _ in range(steps):
-            self._pass(self._next_quotas())
+            count = self.plan.windows_at(self.step + 1)
+            if self.plan.padded:
+                self._decide_padded(count)
+            else:
+                self._cursor = self._cursor + self._next_quotas(count)
+            self._pass(count)
         self.order_hash = order_hash
 
-    def _next_quotas(self) -> NDArray[np.int64]:
+    def _pass(self, count: int) -> None:
+        """A batch of so many windows is decided."""
+        self.step += 1
+        self._windows += count
+        if not self.plan.padded:
+            self.tokens += count * self.plan.seq_len
+
+    def _decide(self, count: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Sources and windows of a batch of full windows, by source."""
+        quotas = self._next_quotas(count)
+        windows = self._take(quotas)
+        return np.repeat(np.arange(len(quotas), dtype=np.int32), quotas), windows
+
+    def _next_quotas(self, count: int) -> NDArray[np.int64]:
         """Windows that each source gives to the next batch."""
         quotas = np.zeros(len(self.plan.sources), dtype=np.int64)
-        before = self.step * self.plan.windows
-        for count, weights in self.plan.phases(before, before + self.plan.windows):
-            served, self._carry = next_quotas(self._carry, weights, count)
+        for part, weights in self.plan.phases(self._windows, self._windows + count):
+            served, self._carry = next_quotas(self._carry, weights, part)
             quotas += served
         return quotas
 
-    def _pass(self, quotas: NDArray[np.int64]) -> None:
+    def _decide_padded(self, count: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The same where windows have more or fewer targets: a source is charged for those that it gave.
+
+        The carry is in 2^-32 targets. In windows, at the mean targets of each source's, it says what is owed; what was given is
+        then counted.
+        """
+        sources, windows = [], []
+        means = np.array(self.plan.targets, dtype=np.float64) / np.maximum(1, np.array(self.plan.available))
+        for part, weights in self.plan.phases(self._windows, self._windows + count):
+            owed = np.rint(self._carry / np.maximum(means, 1)).astype(np.int64)
+            quotas, _ = next_quotas(owed, integer_weights(self.plan.window_shares(weights.tolist()).tolist()), part)
+            taken = self._take(quotas)
+            which = np.repeat(np.arange(len(quotas), dtype=np.int32), quotas)
+            given = np.array(
+                [int(packed.counted[taken[which == number]].sum()) for number, packed in enumerate(self.plan.packed)],
+                dtype=np.int64,
+            )
+            total = int(given.sum())
+            self._carry = self._carry + weights * total - (given << 32)
+            self.tokens += total
+            sources.append(which)
+            windows.append(taken)
+        return np.concatenate(sources), np.concatenate(windows)
+
+    def _take(self, quotas: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The next so many windows of each source, and its cursor past them."""
+        windows = np.concatenate([self._next_windows(source, int(n)) for source, n in enumerate(quotas)])
         self._cursor = self._cursor + quotas
-        self.step += 1
-        self.tokens += self.plan.windows * self.plan.seq_len
+        return windows
 
     def _next_windows(self, source: int, count: int) -> NDArray[np.int64]:
+        served = int(self._cursor[source])
+        first, ahead = self._ahead.get(source, (0, _NOTHING))
+        if count and not first <= served <= served + count <= first + len(ahead):
+            first, ahead = served, self._order(source, served, AHEAD_BATCHES * count)
+            self._ahead[source] = first, ahead
+        return ahead[served - first : served - first + count]
+
+    def _order(self, source: int, served: int, count: int) -> NDArray[np.int64]:
+        """The windows of a source after so many have been served."""
         size = self.plan.available[source]
-        served = int(self._cursor[source]) + np.arange(count, dtype=np.int64)
-        if not count:
-            return served
+        places = served + np.arange(count, dtype=np.int64)
         result = np.empty(count, dtype=np.int64)
-        epochs = served // size
-        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-            here = epochs == epoch
-            result[here] = permute(served[here] % size, size, self.seed, self.plan.sources[source], epoch)
+        for epoch in range(served // size, (served + count - 1) // size + 1):
+            here = slice(max(0, epoch * size - served), max(0, (epoch + 1) * size - served))
+            result[here] = permute(places[here] - epoch * size, size, self.seed, self.plan.sources[source], epoch)
         return result
 
     def rows(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> list[NDArray[np.int64]]:
@@ -247,38 +174,24 @@ class Loader:
         Raises:
             ValueError: the global batch does not divide evenly.
         """
-        return [self._read(draw.sources[part], draw.windows[part]) for part in self.share(micro, rank, ranks)]
+        return [self._reader.rows(draw.sources[part], draw.windows[part]) for part in share(draw, micro, rank, ranks)]
 
     def documents(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> list[NDArray[np.int64]]:
         """Which document of its window each token of `rows` belongs to, counted from 0; arguments and shapes as of `rows`."""
-        return [self._read_documents(draw.sources[part], draw.windows[part]) for part in self.share(micro, rank, ranks)]
+        return [self._reader.documents(draw.sources[part], draw.windows[part]) for part in share(draw, micro, rank, ranks)]
 
-    def share(self, micro: int, rank: int, ranks: int) -> list[slice]:
-        """Where a rank's micro-batches stand in the global batch.
+    def ignored(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> list[NDArray[np.bool_] | None]:
+        """Which targets of `rows` do not count, each of shape (micro, seq_len), None where all do; arguments as of `rows`."""
+        return [self._reader.ignored(draw.sources[part], draw.windows[part]) for part in share(draw, micro, rank, ranks)]
 
-        Raises:
-            ValueError: the global batch does not divide evenly.
-        """
-        total = self.plan.windows
-        if total % (ranks * micro):
-            raise ValueError(f"a batch of {total} windows does not divide into {ranks} ranks x micro-batches of {micro}")
-        starts = [(a * ranks + rank) * micro for a in range(total // (ranks * micro))]
-        return [slice(start, start + micro) for start in starts]
+    def will_need(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> None:
+        """Have what `rows` is about to read fetched from disk; returns without waiting. Arguments as of `rows`."""
+        for part in share(draw, micro, rank, ranks):
+            self._reader.will_need(draw.sources[part], draw.windows[part])
 
-    def _read(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.int64]:
-        length = self.plan.seq_len
-        rows = np.empty((len(windows), length + 1), dtype=np.int64)
-        for row, source, window in zip(rows, sources.tolist(), windows.tolist(), strict=True):
-            row[:] = self._streams[source].read(window * length, window * length + length + 1)
-        return rows
-
-    def _read_documents(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.int64]:
-        length = self.plan.seq_len
-        begins = np.zeros((len(windows), length + 1), dtype=np.int64)
-        for row, source, window in zip(begins, sources.tolist(), windows.tolist(), strict=True):
-            first = window * length
-            row[self._streams[source].document_ends(first, first + length + 1) - first] = 1
-        return begins.cumsum(axis=1)
+    def spans(self, source: int, window: int) -> list[tuple[int, int]]:
+        """From token to token of a source's stream, what stands in a window; end to end, without its last target."""
+        return self._reader.spans(source, window)
 
     def state(self) -> dict[str, Any]:
         """Where the order stands after the last draw; plain numbers and strings, the same on every rank."""
@@ -311,5 +224,19 @@ class Loader:
         if state["plan_hash"] != self.plan.hash():
             raise PlanMismatch("the plan's hash does not fit its fields; the checkpoint is damaged")
         self.step, self.tokens, self.order_hash = state["step"], state["tokens"], state["order_hash"]
+        self._windows = self.plan.windows_before(self.step)
         self._carry = np.array(state["carry"], dtype=np.int64)
         self._cursor = np.array(state["cursor"], dtype=np.int64)
+
+
+def share(draw: Draw, micro: int, rank: int, ranks: int) -> list[slice]:
+    """Where a rank's micro-batches stand in a global batch.
+
+    Raises:
+        ValueError: the global batch does not divide evenly.
+    """
+    total = len(draw.sources)
+    if total % (ranks * micro):
+        raise ValueError(f"a batch of {total} windows does not divide into {ranks} ranks x micro-batches of {micro}")
+    starts = [(a * ranks + rank) * micro for a in range(total // (ranks * micro))]
+    return [slice(start, start + micro) for start in starts]

@@ -50,7 +50,14 @@ class MicroBatch:
 
 
 def make_micro_batches(
-    parts: Sequence[NDArray[np.int64]], draw: Draw, objective: Objective, seed: int, *, rank: int = 0, ranks: int = 1
+    parts: Sequence[NDArray[np.int64]],
+    draw: Draw,
+    objective: Objective,
+    seed: int,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+    ignored: Sequence[NDArray[np.bool_] | None] | None = None,
 ) -> list[MicroBatch]:
     """What `Loader.rows` read, as the objective makes it.
 
@@ -61,15 +68,19 @@ def make_micro_batches(
         seed: of the run.
         rank: as given to `Loader.rows`.
         ranks: as given to `Loader.rows`.
+        ignored: of `Loader.ignored`; only the causal objective has such.
     """
     made = []
-    for number, rows in enumerate(parts):
+    for number, (rows, not_counted) in enumerate(zip(parts, ignored or [None] * len(parts), strict=True)):
         start = (number * ranks + rank) * len(rows)
         sources = torch.from_numpy(draw.sources[start : start + len(rows)].astype(np.int64))
         if objective.settings.name == "causal":
             tensor = torch.from_numpy(rows)
-            counted = rows.shape[0] * (rows.shape[1] - 1)
-            made.append(MicroBatch(tensor[:, :-1], tensor[:, 1:], None, counted, sources))
+            following, counted = tensor[:, 1:], rows.shape[0] * (rows.shape[1] - 1)
+            if not_counted is not None:
+                following = following.masked_fill(torch.from_numpy(not_counted), IGNORED)
+                counted -= int(not_counted.sum())
+            made.append(MicroBatch(tensor[:, :-1], following, None, counted, sources))
             continue
         examples = [
             objective.example(row, (seed, int(draw.sources[start + n]), int(draw.windows[start + n]), draw.step))

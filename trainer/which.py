@@ -12,7 +12,7 @@ from typing import Any
 from gristmill.tokenizers.shards import TokenStream
 from gristmill.trainer.config import ConfigError
 from gristmill.trainer.data import settle
-from gristmill.trainer.loader import Loader
+from gristmill.trainer.loader import Loader, share
 from gristmill.trainer.run_folder import METRICS_FILE, RUN_FILE
 from gristmill.trainer.settings import TrainSettings
 
@@ -46,23 +46,23 @@ def which(run: str | Path, step: int, *, rank: int = 0, ranks: int = 1) -> dict[
         )
     if not 1 <= step <= last:
         raise ConfigError(f"{folder}: has no step {step:,}; the run has {last:,}, from 1")
-    if not 0 <= rank < ranks or plan.windows % ranks:
-        raise ConfigError(
-            f"a batch of {plan.windows} windows has no share {rank} of {ranks}; shares are counted from 0 and equal"
-        )
+    windows = plan.windows_at(step)
+    if not 0 <= rank < ranks or windows % ranks:
+        raise ConfigError(f"a batch of {windows} windows has no share {rank} of {ranks}; shares are counted from 0 and equal")
     loader = Loader(shards, plan, settings.seed)
     before, logged = _order_hashes(folder, step)
     loader.skip(step - 1, before or "")
     draw = loader.draw()
-    share = plan.windows // ranks
-    micro = settings.micro_windows if settings.micro_windows and share % settings.micro_windows == 0 else share
+    each = windows // ranks
+    micro = settings.micro_windows if settings.micro_windows and each % settings.micro_windows == 0 else each
     documents = [
         {"window_of_batch": place, "source": plan.sources[source], "window": window} | document
-        for part in loader.share(micro, rank, ranks)
+        for part in share(draw, micro, rank, ranks)
         for place, source, window in zip(
             range(part.start, part.stop), draw.sources[part].tolist(), draw.windows[part].tolist(), strict=True
         )
-        for document in _documents(shards.streams[plan.sources[source]], window * plan.seq_len, (window + 1) * plan.seq_len)
+        for span in loader.spans(source, window)
+        for document in _documents(shards.streams[plan.sources[source]], *span)
     ]
     known = before is not None or step == 1
     return {

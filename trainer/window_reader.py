@@ -1,0 +1,174 @@
+"""The tokens of windows, read from the shards."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gristmill.trainer.packing import Packed
+from gristmill.trainer.plan import Plan, Stream
+
+PADDING = 0
+"""The id that stands where no document does; its targets do not count."""
+
+
+class WindowReader:
+    """Reads any windows of a plan's sources, all of a micro-batch at once."""
+
+    def __init__(self, streams: Sequence[Stream], plan: Plan) -> None:
+        """Read from these streams, one a source of the plan."""
+        self.plan = plan
+        self._sources = [_Source(stream) for stream in streams]
+
+    def rows(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of windows, shape (n, seq_len + 1), int64: inputs are [:, :-1], targets [:, 1:]."""
+        length = self.plan.seq_len + 1
+        rows = np.empty((len(windows), length), dtype=np.int64)
+        for source in np.unique(sources).tolist():
+            places = np.flatnonzero(sources == source)
+            if self.plan.packed:
+                self._read_packed(rows, places, self._sources[source], self.plan.packed[source], windows[places])
+            else:
+                flat = rows.reshape(-1)
+                starts = windows[places] * self.plan.seq_len
+                self._sources[source].read(flat, places * length, starts, np.full(len(places), length))
+        return rows
+
+    def documents(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which document of its window each token of `rows` belongs to, counted from 0; padding is the last one."""
+        length = self.plan.seq_len + 1
+        begins = np.zeros((len(windows), length), dtype=np.int64)
+        for source in np.unique(sources).tolist():
+            places = np.flatnonzero(sources == source)
+            if self.plan.packed:
+                window, at, pieces = _pieces(self.plan.packed[source], windows[places])
+                stops = at + self.plan.packed[source].lengths[pieces]
+                inside = stops < length
+                begins[places[window[inside]], stops[inside]] = 1
+            else:
+                which, at = self._sources[source].ends_within(windows[places] * self.plan.seq_len, length)
+                begins[places[which], at] = 1
+        return begins.cumsum(axis=1)
+
+    def ignored(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """Which targets do not count: padding, and first tokens of pieces that nothing of their document stands before.
+
+        Returns:
+            Shape (n, seq_len); None where all count.
+        """
+        if not self.plan.padded:
+            return None
+        found = np.zeros((len(windows), self.plan.seq_len + 1), dtype=bool)
+        for source in np.unique(sources).tolist():
+            places, packed = np.flatnonzero(sources == source), self.plan.packed[source]
+            window, at, pieces = _pieces(packed, windows[places])
+            going_on = packed.goes_on[pieces]
+            found[places[window[going_on]], at[going_on]] = True
+            for place, filled in _padded(packed, places, window, pieces):
+                found[place, filled:] = True
+        return found[:, 1:]
+
+    def will_need(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> None:
+        """Tell the system that these windows are read soon, so that it fetches them all at once; returns without waiting."""
+        for source, window in zip(sources.tolist(), windows.tolist(), strict=True):
+            for start, stop in self.spans(source, window):
+                self._sources[source].will_need(start, stop)
+
+    def spans(self, source: int, window: int) -> list[tuple[int, int]]:
+        """From token to token of the source's stream, what stands in a window; end to end, without its last target."""
+        if self.plan.packed:
+            return self.plan.packed[source].spans(window)
+        return [(window * self.plan.seq_len, (window + 1) * self.plan.seq_len)]
+
+    def _read_packed(
+        self, rows: NDArray[np.int64], places: NDArray[np.int64], source: _Source, packed: Packed, windows: NDArray[np.int64]
+    ) -> None:
+        window, at, pieces = _pieces(packed, windows)
+        source.read(rows.reshape(-1), places[window] * packed.capacity + at, packed.starts[pieces], packed.lengths[pieces])
+        for place, filled in _padded(packed, places, window, pieces):
+            rows[place, filled:] = PADDING
+
+
+def _padded(
+    packed: Packed, places: NDArray[np.int64], window: NDArray[np.int64], pieces: NDArray[np.int64]
+) -> list[tuple[int, int]]:
+    """The windows that are not full, few with best fit: their places in the batch, and how many tokens they have."""
+    filled = np.bincount(window, weights=packed.lengths[pieces], minlength=len(places)).astype(np.int64)
+    short = np.flatnonzero(filled < packed.capacity)
+    return list(zip(places[short].tolist(), filled[short].tolist(), strict=True))
+
+
+def _pieces(packed: Packed, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of all pieces of some windows: which of the windows, where in it, and which piece of the source."""
+    firsts = packed.firsts[windows]
+    counts = packed.firsts[windows + 1] - firsts
+    before = np.cumsum(counts) - counts
+    window = np.repeat(np.arange(len(windows)), counts)
+    pieces = np.arange(len(window)) - np.repeat(before - firsts, counts)
+    lengths = packed.lengths[pieces].astype(np.int64)
+    upto = np.cumsum(lengths) - lengths
+    return window, upto - np.repeat(upto[before], counts), pieces
+
+
+class _Source:
+    """A stream; where it is whole shards in memory, they are read without going through it, a token a time for all windows."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.shards: list[NDArray[Any]] = getattr(stream, "pieces", [])
+        self.ends: list[NDArray[Any]] = getattr(stream, "ends", []) if self.shards else []
+        self.begins = np.array([0, *accumulate(len(shard) for shard in self.shards)], dtype=np.int64)
+
+    def read(self, flat: NDArray[np.int64], places: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[Any]) -> None:
+        """Put the tokens from each start on, as many as its length, into `flat` from each place on."""
+        shard_of = self.begins.searchsorted(starts, side="right") - 1
+        within = starts - self.begins[shard_of]
+        # what is in one shard is copied and made wider in one go
+        for place, start, length, shard, at in zip(
+            places.tolist(), starts.tolist(), lengths.tolist(), shard_of.tolist(), within.tolist(), strict=True
+        ):
+            if shard < len(self.shards):
+                tokens = self.shards[shard][at : at + length]
+                if len(tokens) == length:
+                    flat[place : place + length] = tokens
+                    continue
+            flat[place : place + length] = self.stream.read(start, start + length)
+
+    def ends_within(self, starts: NDArray[np.int64], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where documents end inside stretches of so many tokens: which stretch, and how many tokens after its start."""
+        stretches, places = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+        for shard, ends in enumerate(self.ends):
+            begin, end = int(self.begins[shard]), int(self.begins[shard + 1])
+            here = np.flatnonzero((starts < end) & (starts + length > begin))
+            if not len(here):
+                continue
+            # bounds of the array's own type: any other would have all of it copied
+            after = ends.searchsorted(np.maximum(starts[here] - begin, 0).astype(ends.dtype), side="right")
+            counts = ends.searchsorted((starts[here] + length - begin).astype(ends.dtype), side="left") - after
+            stretch = np.repeat(here, counts)
+            index = np.arange(len(stretch)) - np.repeat(np.cumsum(counts) - counts - after, counts)
+            stretches.append(stretch)
+            places.append(ends[index].astype(np.int64) + begin - starts[stretch])
+        if not self.shards:
+            for number, start in enumerate(starts.tolist()):
+                inside = self.stream.document_ends(start, start + length) - start
+                stretches.append(np.full(len(inside), number))
+                places.append(inside)
+        return np.concatenate(stretches), np.concatenate(places)
+
+    def will_need(self, start: int, stop: int) -> None:
+        """Have the pages of these tokens fetched; only where the shards are mapped files."""
+        shard = int(self.begins.searchsorted(start, side="right")) - 1
+        while shard < len(self.shards) and (begin := int(self.begins[shard])) < stop:
+            tokens = self.shards[shard]
+            mapped = getattr(tokens.base, "_mmap", None)
+            if isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
+                first = max(0, start - begin) * tokens.itemsize // mmap.PAGESIZE * mmap.PAGESIZE
+                last = min(len(tokens), stop - begin) * tokens.itemsize
+                mapped.madvise(mmap.MADV_WILLNEED, first, last - first)
+            shard += 1
