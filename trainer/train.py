@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import torch
 
 from gristmill.trainer import checkpoint, run_folder
 from gristmill.trainer.checkpoint_saver import Saver
-from gristmill.trainer.config import ConfigError, read_config
+from gristmill.trainer.config import read_config
 from gristmill.trainer.data import settle
-from gristmill.trainer.settings import TrainSettings
+from gristmill.trainer.settings import ParallelSettings, TrainSettings
 from gristmill.trainer.training import Diverged, Training
+from gristmill.trainer.world import World, joined, launched, own_device
 
 __all__ = ["Diverged", "Training", "run", "train"]
 
@@ -31,47 +33,71 @@ def train(config: str | Path, sets: Sequence[str] = (), output: str | Path | Non
 
     Returns:
         `output`, `steps` done, `tokens`, `parameters`, `device`, `first_loss` and `last_loss` (None when there were no steps),
-        `order_hash`, `checkpoint`.
+        `order_hash`, `checkpoint`; nothing on other processes than the first.
 
     Raises:
         FileNotFoundError: no such configuration or data.
         ConfigError: mistakes in the configuration, the data or the output folder.
         Diverged: the loss is not finite.
     """
-    return run(read_config(config, sets), output)
+    return _start(lambda: read_config(config, sets), output)
 
 
 def run(settings: TrainSettings, output: str | Path | None = None) -> dict[str, Any]:
     """`train`, with settings already read."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(
-            f"started as one of {os.environ['WORLD_SIZE']} processes; training runs in one, start it without torchrun"
-        )
-    device = _device(settings.device)
+    return _start(lambda: settings, output)
+
+
+def _start(read: Callable[[], TrainSettings], output: str | Path | None) -> dict[str, Any]:
+    """Meet the other processes, if a launcher started several, and train with them."""
+    launch = launched()
+    prepared: list[tuple[TrainSettings, torch.device]] = []
+
+    def prepare() -> tuple[TrainSettings, torch.device]:
+        if not prepared:
+            settings = read()
+            prepared.append((settings, own_device(settings.device, launch)))
+        return prepared[0]
+
+    if launch.size == 1:
+        settings, device = prepare()
+        return _run(settings, output, World().arranged(settings, device), device)
+    # before they meet, since settings say how; a mistake is told once they have, by one of them for all
+    with suppress(Exception):
+        prepare()
+    how = prepared[0] if prepared else (None, torch.device("cpu"))
+    with joined(launch, how[1], how[0].parallel if how[0] else ParallelSettings()) as world:
+        settings, device = world.agree(prepare)
+        return _run(settings, output, world.arranged(settings, device), device)
+
+
+def _run(settings: TrainSettings, output: str | Path | None, world: World, device: torch.device) -> dict[str, Any]:
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    shards, plan, steps = settle(settings, _say)
+    say = _say if world.first else _say_nothing
+    shards, plan, steps = world.agree(lambda: settle(settings, say))
     folder = Path(output) if output is not None else Path("runs") / settings.name
-    training = Training(settings, shards, plan, device, steps, say=_say)
-    with run_folder.claimed(folder):
+    training = Training(settings, shards, plan, device, steps, world=world, say=say)
+    with _claimed(folder, world):
         _take_over(training, folder, settings)
         if 0 < steps <= training.step:
-            _say(f"nothing to do up to step {steps}; set steps higher to train on")
-        run_folder.write_run_file(folder, training.description())
-        rows = run_folder.metrics_up_to(folder, training.step)
+            say(f"nothing to do up to step {steps}; set steps higher to train on")
+        rows = world.agree(lambda: _begin(folder, training) if world.first else [])
         with (
             Saver(folder, settings.checkpoint, device) as saver,
-            (folder / run_folder.METRICS_FILE).open("a", encoding="utf-8") as metrics,
+            (folder / run_folder.METRICS_FILE if world.first else Path(os.devnull)).open("a", encoding="utf-8") as metrics,
         ):
             for row in training.steps():
                 rows = [*rows[:1], row]
                 metrics.write(json.dumps(row) + "\n")
                 metrics.flush()
                 if row["step"] % settings.progress_every == 0 or row["step"] in (1, steps):
-                    _say(_progress(row, steps))
+                    say(_progress(row, steps))
                 saver.check()
                 if settings.checkpoint.due(row["step"], steps):
                     saver.save(training.state())
+    if not world.first:
+        return {}
     newest = checkpoint.checkpoints(folder)
     return {
         "output": str(folder),
@@ -97,13 +123,18 @@ def _take_over(training: Training, folder: Path, settings: TrainSettings) -> Non
         training.say(f"beginning with {'the weights of ' if settings.init == 'weights' else ''}{first}, at step {training.step}")
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device is {name}; there are {torch.cuda.device_count()} GPUs here. Set device=auto or device=cpu")
-    return device
+@contextmanager
+def _claimed(folder: Path, world: World) -> Iterator[None]:
+    """The first process claims the folder for all."""
+    with ExitStack() as stack:
+        world.agree(lambda: stack.enter_context(run_folder.claimed(folder)) if world.first else None)
+        yield
+
+
+def _begin(folder: Path, training: Training) -> list[dict[str, Any]]:
+    """Say what the run is, and drop what the log has beyond it; the rows that stay."""
+    run_folder.write_run_file(folder, training.description())
+    return run_folder.metrics_up_to(folder, training.step)
 
 
 def _progress(row: dict[str, Any], steps: int) -> str:
@@ -117,3 +148,7 @@ def _progress(row: dict[str, Any], steps: int) -> str:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _say_nothing(line: str) -> None:
+    """What the first process says is enough."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gristmill.trainer import checkpoint, flops, resuming
+from gristmill.trainer import checkpoint, flops, parallel, resuming
 from gristmill.trainer.averaging import RunningAverage
 from gristmill.trainer.batches import Batches
 from gristmill.trainer.checkpoint import State
@@ -25,11 +25,11 @@ from gristmill.trainer.metrics import Meter
 from gristmill.trainer.micro_batch import MicroBatch
 from gristmill.trainer.model import Decoder
 from gristmill.trainer.objectives import Objective
-from gristmill.trainer.optim import make_optimizer
+from gristmill.trainer.optim import Optimizer, make_optimizer
 from gristmill.trainer.schedule import rate_factor
 from gristmill.trainer.settings import TrainSettings
 from gristmill.trainer.spikes import SpikeWatch
-from gristmill.trainer.world import World
+from gristmill.trainer.world import ToldElsewhere, World
 
 
 class Diverged(RuntimeError):
@@ -53,27 +53,14 @@ class Training:
         """Draw the weights and stand before the first of so many steps; `say` takes what the user should know."""
         self.settings, self.device, self.plan, self.last, self.say = settings, device, plan, steps, say
         self.world = world or World()
-        torch.manual_seed(settings.seed)
-        try:
-            self.objective = Objective(settings.objective, shards.tokenizer.vocab_size, settings.seq_len)
-            self.model = _model(settings, self.objective).to(device)
-            self.optimizer = make_optimizer(self.model, settings.optimizer, fused=device.type == "cuda")
-        except ValueError as error:
-            raise ConfigError(f"{settings.name}: {error}") from error
+        self.objective, model = self.world.agree(lambda: _model(settings, shards, device))
+        self.evaluation = self.world.agree(lambda: _evaluation(settings, shards, self.objective, say))
+        self.spread = parallel.apply(model, settings, self.world, device)
+        self.model = self.spread.model
+        self.optimizer = self.world.agree(lambda: _optimizer(self.model, settings, device))
         self.flops = flops.flops_per_token(settings.model, self.model.embedding.num_embeddings, self.objective.length)
         self.spikes = SpikeWatch(settings.spikes) if settings.spikes is not None else None
         self.average = RunningAverage(self.model, settings.average_decay) if settings.average_decay is not None else None
-        self.evaluation = None
-        if settings.evaluation is not None:
-            length = min(settings.seq_len, self.objective.length)
-            self.evaluation = Evaluation(
-                settings.evaluation,
-                shards.tokenizer,
-                length,
-                settings.documents,
-                encoder=encoder_of(shard_folders(shards), shards.tokenizer) if settings.evaluation.tasks else None,
-                say=say,
-            )
         self.loader = Loader(shards, plan, settings.seed)
         self.batches = Batches(settings, self.loader, self.objective, device, self.world)
         self.meter = Meter(settings, self.objective.length, self.flops, self.model.embedding.num_embeddings, device)
@@ -101,6 +88,7 @@ class Training:
             "flops_per_token": self.flops,
             "flops_formula": flops.FORMULA,
             "device": str(self.device),
+            "processes": self.world.size,
             "threads": torch.get_num_threads(),
             "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         }
@@ -199,52 +187,76 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("rate_factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        # cross-entropy and targets of each source
-        sums = torch.zeros(2, len(self.plan.sources), device=self.device)
+        # cross-entropy and targets of each source; last, of all of them
+        sums = torch.zeros(2, len(self.plan.sources) + 1, device=self.device)
         # means are over the tokens of the whole batch, however it is split and wherever targets are ignored
-        counted = torch.tensor(max(1, sum(part.counted for part in micro_batches)), device=self.device)
-        for part in micro_batches:
-            with self._precision():
-                losses = self.model(
-                    part.ids,
-                    part.targets,
-                    documents=part.documents,
-                    positions=part.positions,
-                    prefix=part.prefix,
-                    denominator=counted,
-                )
-            losses.total.backward()
-            total += losses.per_token.sum() / counted
-            rows = torch.stack([losses.per_token.sum(1), (part.targets != IGNORED).sum(1)])
-            sums.index_add_(1, part.sources, rows.to(sums.dtype))
+        counted = self.world.sum(torch.tensor(sum(part.counted for part in micro_batches), device=self.device)).clamp(min=1)
+        for number, part in enumerate(micro_batches, 1):
+            with self.spread.accumulating(more=number < len(micro_batches)):
+                with self._precision():
+                    losses = self.spread.losses(part, counted)
+                losses.total.backward()  # type: ignore[no-untyped-call]
+            rows = torch.stack([losses.per_token.sum(1), (part.targets != IGNORED).sum(1)]).to(sums.dtype)
+            sums.index_add_(1, part.sources, rows)
+            sums[:, -1] += rows.sum(1)
         clip = self.settings.optimizer.clip
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if clip is None else clip)
-        mean = total.item()
+        norm = self.spread.clip(math.inf if clip is None else clip)
+        # what is decided of a step is decided of the same numbers everywhere
+        told = torch.cat([(self.world.sum(sums)[0] / counted)[-1:], norm[None], sums.flatten()])
+        mean, size, *flat = self.world.of_the_first(told).tolist()
         if not math.isfinite(mean):
+            if not self.world.first:
+                raise ToldElsewhere
             raise Diverged(f"the loss is {mean} at step {self.step + 1}; lower optimizer.learning_rate, or set optimizer.clip")
-        spike = self.spikes.stands_out(mean, norm.item()) if self.spikes is not None else None
+        spike = self.spikes.stands_out(mean, size) if self.spikes is not None else None
         if spike is None:
             self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
-        by_source = {name: cost / count for name, cost, count in zip(self.plan.sources, *sums.tolist(), strict=True) if count}
-        return mean, norm.item(), spike, by_source
+        costs, counts = flat[: len(flat) // 2], flat[len(flat) // 2 :]
+        by_source = {name: cost / count for name, cost, count in zip(self.plan.sources, costs, counts, strict=False) if count}
+        return mean, size, spike, by_source
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast("cuda", dtype=torch.bfloat16) if self.device.type == "cuda" else nullcontext()
 
 
-def _model(settings: TrainSettings, objective: Objective) -> Decoder:
-    """The model, its weights drawn."""
+def _model(settings: TrainSettings, shards: Sources, device: torch.device) -> tuple[Objective, Decoder]:
+    """What is learned, and the model with its weights drawn: of the seed alone, and so the same on every process."""
     of = settings.loss
-    return Decoder(
-        settings.model,
-        objective.special.vocab_size,
-        objective.length,
-        kernel=settings.attention,
-        z_weight=of.z_weight,
-        chunk_tokens=of.chunk_tokens,
+    torch.manual_seed(settings.seed)
+    try:
+        objective = Objective(settings.objective, shards.tokenizer.vocab_size, settings.seq_len)
+        model = Decoder(
+            settings.model,
+            objective.special.vocab_size,
+            objective.length,
+            kernel=settings.attention,
+            z_weight=of.z_weight,
+            chunk_tokens=of.chunk_tokens,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{settings.name}: {error}") from error
+    return objective, model.to(device)
+
+
+def _optimizer(model: Decoder, settings: TrainSettings, device: torch.device) -> Optimizer:
+    try:
+        return make_optimizer(model, settings.optimizer, fused=device.type == "cuda")
+    except ValueError as error:
+        raise ConfigError(f"{settings.name}: {error}") from error
+
+
+def _evaluation(settings: TrainSettings, shards: Sources, objective: Objective, say: Callable[[str], None]) -> Evaluation | None:
+    if settings.evaluation is None:
+        return None
+    return Evaluation(
+        settings.evaluation,
+        shards.tokenizer,
+        min(settings.seq_len, objective.length),
+        settings.documents,
+        encoder=encoder_of(shard_folders(shards), shards.tokenizer) if settings.evaluation.tasks else None,
+        say=say,
     )
 
 
