@@ -134,6 +134,80 @@ def train_coordinate_check(
         print_table([{key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows])
 
 
+@train_app.command(name="evaluate")
+def train_evaluate(
+    model: str,
+    /,
+    *,
+    task: tuple[str, ...] = (),
+    question: str | None = None,
+    choices: str | None = None,
+    answer: str | None = None,
+    prompt: str | None = None,
+    items: int | None = None,
+    clean: str | None = None,
+    data: str | None = None,
+    tokens: int | None = None,
+    step: int | None = None,
+    average: bool = False,
+    tokenizer: str | None = None,
+    device: str = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Put multiple-choice questions and held-out documents to a model; without --task and --data, what its training asked.
+
+    Example: gristmill train evaluate out/tiny --task piqa.jsonl.gz --task arc_easy.jsonl.gz --clean RUN/contamination.json
+
+    Args:
+        model: output folder of a training, a checkpoint in it, or a folder with config.json and model.safetensors.
+        task: files of items, JSON lines; the name of a known set (piqa.jsonl) says what its fields are.
+        question: field of the question, in all of these files.
+        choices: field of the list of choices.
+        answer: field of the right choice: its text, its number from 0 or its letter.
+        prompt: what the model reads before a choice, {question} in it.
+        items: at most so many of each file, by a hash of their ids.
+        clean: contamination.json of a run, or the run: only items that it calls clean.
+        data: held-out token shards, held_out/ of a run.
+        tokens: at most about so many of each source of the data.
+        step: of the checkpoint; the newest by default.
+        average: take the running average of the weights.
+        tokenizer: a tokenizer.json, where that of the training's shards is gone.
+        device: auto, cpu or cuda.
+        as_json: print JSON.
+    """
+    with told():
+        from pydantic import ValidationError
+
+        from gristmill.trainer.evaluate import evaluate
+        from gristmill.trainer.settings import TaskSettings
+
+        fields = {"question": question, "choices": choices, "answer": answer, "prompt": prompt, "items": items, "clean": clean}
+        try:
+            asked = [TaskSettings.model_validate({"file": file, **fields}) for file in task]
+            result = evaluate(
+                model, tasks=asked, data=data, tokens=tokens, step=step, average=average, tokenizer=tokenizer, device=device
+            )
+        except FileNotFoundError as error:
+            raise UserError(str(error)) from error
+        except ValidationError as error:
+            lines = [
+                f"--{'-'.join(map(str, one['loc'])) or 'task'}: {one['msg'].removeprefix('Value error, ')}"
+                for one in error.errors()
+            ]
+            raise UserError("\n".join(dict.fromkeys(lines))) from error
+    if as_json:
+        show_json(result)
+        return
+    print(result["model"])
+    costs = result.get("held_out", {}).items()
+    print_table([{"held out": name, "bits_per_byte": None} | _rounded(row) for name, row in costs])
+    print_table([{"task": name} | _rounded(row) for name, row in result.get("tasks", {}).items()])
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()}
+
+
 @train_app.command(name="export")
 def train_export(run: str, folder: str, /, *, step: int | None = None, as_json: AsJson = False) -> None:
     """Write a checkpoint as config.json and model.safetensors, as `transformers` reads them.
