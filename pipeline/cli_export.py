@@ -18,6 +18,7 @@ def export(
     seq_len: int = 2048,
     copy: Annotated[bool, Flag] = False,
     verify: Annotated[bool, Flag] = False,
+    drop_mask: Annotated[bool, Flag] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write token shards in the layout of another trainer.
@@ -34,12 +35,14 @@ def export(
         seq_len: tokens of a sample, for mds.
         copy: copy files that could be linked.
         verify: check the shards' sha256 first.
+        drop_mask: let all tokens count in the loss where the layout has no place for which do; datatrove, webdataset and parquet
+            have one.
         as_json: print JSON.
     """
     from gristmill.tokenizers.exporting import export_shards
 
     with told():
-        found = export_shards(shards, output, to, seq_len=seq_len, copy=copy, verify=verify)
+        found = export_shards(shards, output, to, seq_len=seq_len, copy=copy, verify=verify, drop_mask=drop_mask)
     if as_json:
         show_json(found)
     else:

@@ -14,6 +14,7 @@ from gristmill.pipeline.parts import Part, read_part
 from gristmill.pipeline.steps import Manifest, file_entry
 from gristmill.pipeline.storage import Storage
 from gristmill.pipeline.tables import StreamWriter, read_batches
+from gristmill.stages.loss_mask import masked_spans
 from gristmill.tokenizers.encoding import Encoder
 from gristmill.tokenizers.model_settings import TokenizerModel
 from gristmill.tokenizers.model_training import train_model
@@ -94,6 +95,7 @@ def encode(
                     "low": halves[:, 1].astype(np.uint64),
                     "doc_id": ids,
                     "tokens": encoder.encode(table["text"]),
+                    "masked": _masked(table, encoder),
                     "n_bytes": pc.binary_length(table["text"].combine_chunks()).cast(pa.int32()),
                     "source": table["source"],
                     "lang": table["language"],
@@ -115,9 +117,18 @@ def encode(
     return {"files": [entry], "sent": [entry], "tokens": {str(bucket): int(sums[bucket]) for bucket in np.flatnonzero(sums)}}
 
 
+def _masked(documents: pa.Table, encoder: Encoder) -> pa.Array:
+    """For each document the runs of its tokens that do not count in the loss; null where all do."""
+    runs: list[list[int] | None] = [None] * documents.num_rows
+    for row, spans in masked_spans(documents):
+        runs[row] = encoder.masked(documents["text"][row].as_py(), spans) or None
+    return pa.array(runs, pa.large_list(pa.int32()))
+
+
 def shard(work: Storage, prefix: str, *, sent: list[Sent], path: str, dtype: str, folder: str = "shards") -> Manifest:
     """Write one shard from the tokens that were sent to it; `folder` of the run is where it is published."""
     entry = write_shard(work.fs, work.path(prefix), merged(work, sent, TOKEN_ORDER), dtype=dtype, path=path)
-    files = {suffix: file_entry(work, f"{prefix}{suffix}") for suffix in (".bin", ".ends", ".idx", ".docs.parquet")}
+    suffixes = (".bin", ".ends", ".idx", ".docs.parquet", *([".mask"] if entry["sha256"].get("mask") else []))
+    files = {suffix: file_entry(work, f"{prefix}{suffix}") for suffix in suffixes}
     published = [one | {"name": f"{folder}/{path}{suffix}"} for suffix, one in files.items()]
     return {"files": list(files.values()), "entry": entry, "published": published}

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from gristmill.tokenizers.loss_mask import masked_tokens, runs_of
 from gristmill.tokenizers.model_settings import END_OF_TEXT
 from gristmill.tokenizers.training import fingerprint
 
@@ -100,6 +101,23 @@ class Encoder:
         np.cumsum(lengths, out=offsets[1:])
         values = np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
         return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+    def masked(self, text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """Which tokens of a document do not count in the loss; the end-of-text token and the one before all always do.
+
+        Args:
+            text: of the document.
+            spans: characters [start, end) that are masked.
+
+        Returns:
+            Where runs of such tokens begin and end in the list that `encode` makes of the text, one after the other.
+        """
+        import numpy as np
+
+        # its ids are those of `encode_batch_fast`, which tells no offsets
+        (encoding,) = self._tokenizer.encode_batch([text], add_special_tokens=False)
+        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        return runs_of(masked_tokens(text, spans, offsets), 0 if self.bos_id is None else 1)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text behind token ids; special tokens are spelled out."""

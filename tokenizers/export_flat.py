@@ -49,12 +49,19 @@ def olmo(export: Export) -> None:
 
 
 def datatrove(export: Export) -> None:
-    """`<source>/<nnnnn>.ds`, `.ds.index` and `.ds.metadata`, for datatrove's datasets and nanotron."""
+    """`<source>/<nnnnn>.ds`, `.ds.index` and `.ds.metadata`, for datatrove's datasets and nanotron.
+
+    Where tokens are masked, each shard has a `.ds.loss` too, also those in which all tokens count: datatrove has all or none.
+    """
     size = 2 if export.dtype == "uint16" else 4
     for source in export.shards.manifest.sources:
-        for entry in source.shards:
+        for number, entry in enumerate(source.shards):
             export.place(entry, ".bin", f"{entry.path}.ds")
             export.place(entry, ".ends", f"{entry.path}.ds.index")
+            if entry.sha256.mask is not None:
+                export.place(entry, ".mask", f"{entry.path}.ds.loss")
+            elif export.masks:
+                export.write(f"{entry.path}.ds.loss", export.counted(source, number).tobytes())
             about = f"tokenizer.json|{size}\n{entry.tokens}\n{_humanised(entry.tokens)}\n"
             export.write(f"{entry.path}.ds.metadata", about.encode())
 

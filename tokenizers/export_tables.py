@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from gristmill.tokenizers.exporting import Export
     from gristmill.tokenizers.manifest import ShardEntry, SourceEntry
@@ -18,7 +19,10 @@ DOCUMENTS_AT_A_TIME = 1024
 
 
 def webdataset(export: Export) -> None:
-    """`<source>/<source>-<nnnnnn>.tar`: of each document `<doc_id>.tokens.npy` and `<doc_id>.json`, what is known of it."""
+    """`<source>/<source>-<nnnnnn>.tar`: of each document `<doc_id>.tokens.npy` and `<doc_id>.json`, what is known of it.
+
+    Where tokens are masked, also `<doc_id>.mask.npy`: uint8, 0 for those that do not count in the loss.
+    """
     import numpy as np
 
     for source in export.shards.manifest.sources:
@@ -29,11 +33,21 @@ def webdataset(export: Export) -> None:
                 for batch in _documents(export, source, number, entry):
                     for row in batch.to_pylist():
                         key = row["doc_id"].hex()
-                        packed = io.BytesIO()
-                        np.save(packed, np.array(row.pop("tokens"), dtype=np.dtype(export.dtype).newbyteorder("<")))
+                        tokens = np.array(row.pop("tokens"), dtype=np.dtype(export.dtype).newbyteorder("<"))
+                        mask = row.pop("mask", None)
                         known = {name: value for name, value in (row | {"doc_id": key}).items() if value is not None}
-                        _add(archive, f"{key}.tokens.npy", packed.getvalue())
+                        _add(archive, f"{key}.tokens.npy", _packed(tokens))
+                        if mask is not None:
+                            _add(archive, f"{key}.mask.npy", _packed(np.array(mask, dtype=np.uint8)))
                         _add(archive, f"{key}.json", json.dumps(known, ensure_ascii=False, sort_keys=True).encode())
+
+
+def _packed(values: NDArray[Any]) -> bytes:
+    import numpy as np
+
+    packed = io.BytesIO()
+    np.save(packed, values)
+    return packed.getvalue()
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -43,7 +57,10 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def parquet(export: Export) -> None:
-    """`<source>/<nnnnn>.parquet`: the rows of `.docs.parquet` and a list `tokens`; for exchange, slow to train from."""
+    """`<source>/<nnnnn>.parquet`: the rows of `.docs.parquet` and a list `tokens`; for exchange, slow to train from.
+
+    Where tokens are masked, also a list `mask`, 0 for those that do not count in the loss.
+    """
     import pyarrow.parquet as pq
 
     for source in export.shards.manifest.sources:
@@ -68,9 +85,14 @@ def _documents(export: Export, source: SourceEntry, number: int, entry: ShardEnt
     known = pq.read_table(export.shards.folder / f"{entry.path}.docs.parquet")
     bounds = np.concatenate([[0], export.shards.document_ends(entry).astype(np.int64)])
     tokens: Any = export.tokens(source, number)
+    counted = export.counted(source, number) if export.masks else None
     for first in range(0, len(known), DOCUMENTS_AT_A_TIME):
         rows = known.slice(first, DOCUMENTS_AT_A_TIME)
         inside = bounds[first : first + len(rows) + 1]
         values = pa.array(np.ascontiguousarray(tokens[inside[0] : inside[-1]]))
         lists = pa.LargeListArray.from_arrays(pa.array(inside - inside[0]), values)
-        yield rows.append_column("tokens", lists).combine_chunks()
+        rows = rows.append_column("tokens", lists)
+        if counted is not None:
+            values = pa.array(np.ascontiguousarray(counted[inside[0] : inside[-1]]))
+            rows = rows.append_column("mask", pa.LargeListArray.from_arrays(pa.array(inside - inside[0]), values))
+        yield rows.combine_chunks()

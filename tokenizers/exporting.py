@@ -17,11 +17,14 @@ from gristmill.tokenizers.manifest import ShardEntry, ShardError, SourceEntry
 from gristmill.tokenizers.shards import ShardSet, open_shards
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 Layout = Literal["megatron", "olmo", "datatrove", "nanogpt", "llmc", "mds", "litdata", "webdataset", "parquet"]
 LINKS: frozenset[str] = frozenset({"megatron", "olmo", "datatrove"})
 """Layouts that are links to the shards' own files, and small files beside them."""
+MASKED: frozenset[str] = frozenset({"datatrove", "webdataset", "parquet"})
+"""Layouts that have a place for which tokens count in the loss."""
 LEFTOVER = ".gristmill-export"
 
 
@@ -43,6 +46,18 @@ class Export:
     def tokens(self, source: SourceEntry, number: int) -> NDArray[Any]:
         """The tokens of a source's shard, in place."""
         return self.shards.streams[source.name].pieces[number]
+
+    @property
+    def masks(self) -> bool:
+        """Whether there are tokens that do not count in the loss; then all documents and shards say which do."""
+        return any(source.masked for source in self.shards.manifest.sources)
+
+    def counted(self, source: SourceEntry, number: int) -> NDArray[np.uint8]:
+        """Of each token of a source's shard: 1, or 0 where it does not count in the loss."""
+        import numpy as np
+
+        mask = self.shards.streams[source.name].masks[number]
+        return np.ones(source.shards[number].tokens, dtype=np.uint8) if mask is None else mask
 
     def place(self, entry: ShardEntry, suffix: str, name: str) -> None:
         """Let a shard's file also stand at `name`: as a hard link, where that cannot be a symbolic one, else as a copy."""
@@ -92,7 +107,14 @@ def layouts() -> dict[str, Callable[[Export], None]]:
 
 
 def export_shards(
-    folder: str | Path, output: str | Path, to: Layout, *, seq_len: int = 2048, copy: bool = False, verify: bool = False
+    folder: str | Path,
+    output: str | Path,
+    to: Layout,
+    *,
+    seq_len: int = 2048,
+    copy: bool = False,
+    verify: bool = False,
+    drop_mask: bool = False,
 ) -> dict[str, Any]:
     """Write shards in another layout.
 
@@ -103,19 +125,26 @@ def export_shards(
         seq_len: tokens of a sample, where samples are windows (mds).
         copy: copy token files where they could be linked.
         verify: check the shards' sha256 first.
+        drop_mask: let all tokens count in the loss where the layout has no place for which do.
 
     Returns:
         `output`, `to`, `files`, `bytes` (of links too), `tokens`.
 
     Raises:
         FileNotFoundError: no shards there.
-        ShardError: the shards are damaged or do not fit the layout, or the output is taken; nothing is written.
+        ShardError: the shards are damaged or do not fit the layout, which may have no place for masked tokens, or the output is
+            taken; nothing is written.
     """
     if to not in get_args(Layout):
         raise ShardError(f"{to}: no such layout; there are {', '.join(get_args(Layout))}")
     if seq_len < 1:
         raise ShardError(f"seq_len is {seq_len}; it must be at least 1")
     shards = open_shards(folder, verify=verify)
+    if (masked := sum(source.masked for source in shards.manifest.sources)) and to not in MASKED and not drop_mask:
+        raise ShardError(
+            f"{folder}: {masked:,} tokens are masked, and {to} has no place for that: they would be learned; "
+            f"export to {', '.join(sorted(MASKED))}, or drop the mask (drop_mask)"
+        )
     target = Path(output)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ShardError(f"{target}: is taken; give a new folder")

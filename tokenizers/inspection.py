@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gristmill.tokenizers.loss_mask import runs_of
 from gristmill.tokenizers.manifest import TOKENIZER_NAME, ShardEntry, ShardError, SourceEntry
-from gristmill.tokenizers.shards import ShardSet, doc_hash, open_shards
+from gristmill.tokenizers.shards import ShardSet, TokenStream, doc_hash, open_shards
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +22,8 @@ def verify(folder: str | Path) -> dict[str, Any]:
     """Read everything once, and compare it with the manifest and with each other.
 
     Sizes and sha256 of all files; that the tokenizer is the one named; that every document ends with the end-of-text token (and
-    begins with the beginning token, where there is one); that ids lie where the manifest says; that `.ends`, `.idx` and
-    `.docs.parquet` tell the same documents, in ascending order of their hashes.
+    begins with the beginning token, where there is one); that ids lie where the manifest says, and so many tokens are masked;
+    that `.ends`, `.idx` and `.docs.parquet` tell the same documents, in ascending order of their hashes.
 
     Returns:
         `folder`, `sources`, `shards`, `documents`, `tokens`, `content_hash`.
@@ -42,9 +43,10 @@ def verify(folder: str | Path) -> dict[str, Any]:
         mistakes.append(f"{tokenizer}: its sha256 is not the manifest's; these ids mean something else under it")
     for source in shards.manifest.sources:
         last = b""
-        for entry, tokens in zip(source.shards, shards.streams[source.name].pieces, strict=True):
+        stream = shards.streams[source.name]
+        for entry, tokens, mask in zip(source.shards, stream.pieces, stream.masks, strict=True):
             found, last = _shard_mistakes(shards, entry, tokens, last)
-            mistakes += found
+            mistakes += found + _mask_mistakes(f"{shards.folder}/{entry.path}.mask", entry, mask)
     if mistakes:
         raise ShardError("\n".join(mistakes))
     manifest = shards.manifest
@@ -96,6 +98,17 @@ def _shard_mistakes(shards: ShardSet, entry: ShardEntry, tokens: NDArray[Any], l
     return found, ids[-1] if ids else last
 
 
+def _mask_mistakes(file: str, entry: ShardEntry, mask: NDArray[np.uint8] | None) -> list[str]:
+    if mask is None:
+        return []
+    spans = [mask[i : i + TOKENS_AT_A_TIME] for i in range(0, len(mask), TOKENS_AT_A_TIME)]
+    zeros, ones = (sum(int((span == value).sum()) for span in spans) for value in (0, 1))
+    if (zeros, ones) == (entry.masked, entry.tokens - entry.masked):
+        return []
+    told = f"{zeros:,} tokens are 0 and {ones:,} are 1; the manifest says {entry.masked:,} of {entry.tokens:,} are masked"
+    return [f"{file}: {told}"]
+
+
 def _index_agrees(path: str, lengths: NDArray[np.int64], dtype: str) -> bool:
     from gristmill.tokenizers.megatron import index_parts
 
@@ -108,8 +121,8 @@ def stats(folder: str | Path) -> dict[str, Any]:
 
     Returns:
         `tokens`, `documents`, `dtype`, `vocab_size`, `tokenizer`, `content_hash`, and `sources`: rows of `source`, `shards`,
-        `documents`, `tokens`, `share`, `bytes`, `bytes_per_token`, `min_token`, `max_token`, `mean_tokens` of a document, and
-        quantiles `p01` to `p99` of it with `longest`.
+        `documents`, `tokens`, `masked` (tokens that do not count in the loss), `share`, `bytes`, `bytes_per_token`, `min_token`,
+        `max_token`, `mean_tokens` of a document, and quantiles `p01` to `p99` of it with `longest`.
 
     Raises:
         FileNotFoundError, ShardError: as `open_shards`.
@@ -141,6 +154,7 @@ def _source_stats(shards: ShardSet, source: SourceEntry) -> dict[str, Any]:
         "shards": len(source.shards),
         "documents": source.docs,
         "tokens": source.tokens,
+        "masked": source.masked,
         "share": round(source.tokens / total, 6) if total else 0.0,
         "bytes": source.bytes_utf8,
         "bytes_per_token": round(source.bytes_utf8 / source.tokens, 4) if source.tokens else None,
@@ -175,8 +189,8 @@ def show_document(folder: str | Path, number: int, source: str | None = None) ->
         source: count in this source; over all sources, in the order of the manifest, when None.
 
     Returns:
-        `source`, `shard`, `row`, `first_token` (in the source's stream), the columns of `.docs.parquet`, `ids`, `pieces` and
-        `text`.
+        `source`, `shard`, `row`, `first_token` (in the source's stream), the columns of `.docs.parquet`, `ids`, `pieces`,
+        `text` and, in a source where some tokens do not count in the loss, `masked`: where runs of those begin and end.
 
     Raises:
         FileNotFoundError, ShardError: as `open_shards`; also where there is no such source or document.
@@ -206,7 +220,10 @@ def _document(shards: ShardSet, source: SourceEntry, entry: ShardEntry, row: int
     known["doc_id"] = known["doc_id"].hex()
     tokens = shards.streams[source.name].read(before + begin, before + end)
     return (
-        {"source": source.name, "shard": entry.path, "row": row, "first_token": before + begin} | known | _as_text(shards, tokens)
+        {"source": source.name, "shard": entry.path, "row": row, "first_token": before + begin}
+        | known
+        | _masked(shards.streams[source.name], before + begin, before + end)
+        | _as_text(shards, tokens)
     )
 
 
@@ -220,7 +237,7 @@ def show_window(folder: str | Path, number: int, seq_len: int, source: str | Non
         source: whose window; may be None where there is one source only.
 
     Returns:
-        `source`, `window`, `first_token`, `ids`, `pieces`, `text`.
+        `source`, `window`, `first_token`, `ids`, `pieces`, `text`, and `masked` as of `show_document`.
 
     Raises:
         FileNotFoundError, ShardError: as `open_shards`; also where there is no such window.
@@ -240,7 +257,19 @@ def show_window(folder: str | Path, number: int, seq_len: int, source: str | Non
         raise ShardError(f"{folder}: source {chosen} has no window {number:,}; of {seq_len:,} tokens it holds {count:,}, from 0")
     first = number * seq_len
     tokens = stream.read(first, first + seq_len + 1)
-    return {"source": chosen, "window": number, "first_token": first} | _as_text(shards, tokens)
+    return (
+        {"source": chosen, "window": number, "first_token": first}
+        | _masked(stream, first, first + seq_len + 1)
+        | _as_text(shards, tokens)
+    )
+
+
+def _masked(stream: TokenStream, start: int, stop: int) -> dict[str, Any]:
+    """Which of the tokens shown do not count in the loss, in a source where there are such."""
+    if not stream.is_masked:
+        return {}
+    runs = runs_of(~stream.counted(start, stop))
+    return {"masked": [list(run) for run in zip(runs[::2], runs[1::2], strict=True)]}
 
 
 def _as_text(shards: ShardSet, tokens: NDArray[Any]) -> dict[str, Any]:
@@ -263,7 +292,8 @@ def find_document(folder: str | Path, doc_id: str) -> list[dict[str, Any]]:
         doc_id: its id in the pipeline, or the 32 hexadecimal digits that stand for it in the shards.
 
     Returns:
-        For each place (one a source at most): `source`, `shard`, `row`, `document` (its number over all sources), `doc_id`.
+        For each place (one a source at most): `source`, `shard`, `row`, `document` (its number over all sources), `doc_id`, and
+        in a source where some tokens do not count in the loss how many of the document are `masked`.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -279,5 +309,15 @@ def find_document(folder: str | Path, doc_id: str) -> list[dict[str, Any]]:
         ids = pq.read_table(shards.folder / f"{entry.path}.docs.parquet", columns=["doc_id"])["doc_id"]
         for row in pc.indices_nonzero(pc.is_in(ids, value_set=values)).to_pylist():
             place = {"source": source.name, "shard": entry.path, "row": row, "document": first + row}
+            place |= _masked_tokens(shards, source, entry, row)
             found.append(place | {"doc_id": ids[row].as_py().hex()})
     return found
+
+
+def _masked_tokens(shards: ShardSet, source: SourceEntry, entry: ShardEntry, row: int) -> dict[str, int]:
+    stream = shards.streams[source.name]
+    if not stream.is_masked:
+        return {}
+    mask, ends = stream.masks[source.shards.index(entry)], shards.document_ends(entry)
+    begin = int(ends[row - 1]) if row else 0
+    return {"masked": 0 if mask is None else int((mask[begin : int(ends[row])] == 0).sum())}

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 SCHEMA_VERSION: Literal[1] = 1
 FILE_NAME = "manifest.json"
@@ -26,6 +36,17 @@ class Sha256(_Part):
 
     bin: str
     ends: str
+    mask: str | None = None
+    """None where all tokens count in the loss: there is no `.mask`."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = dump(self)
+        return {name: value for name, value in told.items() if value is not None}
+
+    def content(self) -> list[str]:
+        """What changes when a token, a document's end or what counts of it does."""
+        return [self.bin, self.ends] + ([] if self.mask is None else [self.mask])
 
 
 class ShardEntry(_Part):
@@ -43,6 +64,19 @@ class ShardEntry(_Part):
     max_token: NonNegativeInt | None
     megatron_index: bool = True
     """Whether `.idx` lies beside `.bin`."""
+    masked: NonNegativeInt = 0
+    """Tokens that do not count in the loss; written down where there are some."""
+
+    @model_validator(mode="after")
+    def _masked_by_a_file(self) -> Self:
+        if (self.masked > 0) != (self.sha256.mask is not None) or self.masked > self.tokens:
+            raise ValueError(f"{self.path}: {self.masked} of {self.tokens} tokens are masked; sha256.mask is {self.sha256.mask}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = dump(self)
+        return {name: value for name, value in told.items() if name != "masked" or value}
 
 
 class SourceEntry(_Part):
@@ -53,6 +87,11 @@ class SourceEntry(_Part):
     docs: NonNegativeInt
     bytes_utf8: NonNegativeInt
     shards: tuple[ShardEntry, ...]
+
+    @property
+    def masked(self) -> int:
+        """Tokens that do not count in the loss."""
+        return sum(shard.masked for shard in self.shards)
 
     @model_validator(mode="after")
     def _sums_hold(self) -> Self:
@@ -105,10 +144,11 @@ class Manifest(_Part):
         return sum(source.tokens for source in self.sources)
 
     def content_hash(self) -> str:
-        """A sha256 that changes exactly when a token, a document boundary, a source's name or an id's meaning does."""
+        """A sha256 that changes exactly when a token, whether it counts, a document boundary, a source's name or an id's meaning
+        does."""
         content = {
             "tokenizer": self.tokenizer.sha256,
             "dtype": self.dtype,
-            "sources": [[s.name, [[shard.sha256.bin, shard.sha256.ends] for shard in s.shards]] for s in self.sources],
+            "sources": [[s.name, [shard.sha256.content() for shard in s.shards]] for s in self.sources],
         }
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -134,7 +134,7 @@ class MixturePlan(_Part):
             "sources": [
                 [
                     one.source,
-                    [[part.source, [[s.sha256.bin, s.sha256.ends] for s in part.shards]] for part in one.shards],
+                    [[part.source, [s.sha256.content() for s in part.shards]] for part in one.shards],
                     one.spans.sha256 if one.spans else None,
                 ]
                 for one in self.sources
@@ -184,20 +184,39 @@ class SelectedStream:
         Raises:
             IndexError: the span leaves the stream.
         """
+        return self._over_spans(start, stop, self.base.read, self.dtype)
+
+    def _over_spans(self, start: int, stop: int, read: Callable[[int, int], NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """What `read` gives of the stream's tokens, for those from start to stop of what is chosen."""
         import numpy as np
 
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"tokens {start} to {stop} of {self.name}, of which {len(self)} are chosen")
-        result = np.empty(stop - start, dtype=self.dtype)
+        result = np.empty(stop - start, dtype=dtype)
         span = int(np.searchsorted(self._starts, start, side="right")) - 1
         done = 0
         while done < len(result):
             first = int(self._spans[span, 0]) + start + done - int(self._starts[span])
             count = min(int(self._spans[span, 1]) - first, len(result) - done)
-            result[done : done + count] = self.base.read(first, first + count)
+            result[done : done + count] = read(first, first + count)
             done += count
             span += 1
         return result
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether there may be tokens that do not count in the loss."""
+        return self.base.is_masked
+
+    def counted(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Which of the tokens start to stop count in the loss.
+
+        Raises:
+            IndexError: the span leaves the stream.
+        """
+        import numpy as np
+
+        return self._over_spans(start, stop, self.base.counted, np.dtype(np.bool_))
 
     def shard_at(self, token: int) -> tuple[int, int]:
         """Which shard holds a token of what is chosen, and its place there."""
@@ -283,6 +302,7 @@ def open_mixture(file: str | Path, *, verify: bool = False) -> MixtureShards:
             parts[0].dtype,
             [ends for part in parts for ends in part.ends],
             [file for part in parts for file in part.files],
+            [mask for part in parts for mask in part.masks],
         )
         streams[source.source] = joined if source.spans is None else _selected(path.parent, joined, source.spans)
     if told:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from gristmill.tokenizers.loss_mask import MaskFile
 from gristmill.tokenizers.manifest import Sha256, ShardEntry, ShardError
 from gristmill.tokenizers.megatron import MOST, index_parts
 
@@ -41,7 +42,10 @@ def documents_schema() -> pa.Schema:
 
 
 class ShardWriter:
-    """Writes `.bin`, `.ends`, `.idx` and `.docs.parquet` of one shard; `entry` is there after a clean exit."""
+    """Writes `.bin`, `.ends`, `.idx`, `.docs.parquet` and, where tokens are masked, `.mask` of one shard.
+
+    `entry` is there after a clean exit.
+    """
 
     def __init__(
         self, fs: AbstractFileSystem, prefix: str, *, dtype: str, path: str | None = None, megatron_index: bool = True
@@ -57,6 +61,7 @@ class ShardWriter:
         self._path = path or "/".join(prefix.rstrip("/").split("/")[-2:])
         self._lengths: list[NDArray[np.int64]] = []
         self._hash = sha256()
+        self._mask = MaskFile(fs, f"{prefix}.mask")
         self._bytes_utf8 = 0
         self._min: int | None = None
         self._max: int | None = None
@@ -83,7 +88,8 @@ class ShardWriter:
         """Add rows that follow those written so far.
 
         Raises:
-            ShardError: columns are missing, rows are not in ascending order of `doc_id`, or an id does not fit the dtype.
+            ShardError: columns are missing, rows are not in ascending order of `doc_id`, an id does not fit the dtype, or runs of
+                masked tokens are none.
         """
         import numpy as np
 
@@ -106,6 +112,10 @@ class ShardWriter:
         data = np.ascontiguousarray(tokens, dtype=np.dtype(self._dtype).newbyteorder("<"))
         self._bin.write(data.data)
         self._hash.update(data.data)
+        try:
+            self._mask.add(table["masked"] if "masked" in table.column_names else None, lengths)
+        except ValueError as error:
+            raise ShardError(str(error)) from error
         self._lengths.append(lengths)
         self._document_rows(table, lengths)
 
@@ -207,6 +217,7 @@ class ShardWriter:
             self._docs.close()
             self._docs_stream.close()
             self._bin.close()
+            mask = self._mask.close()
         if kind is not None:
             return
         lengths = np.concatenate(self._lengths) if self._lengths else np.empty(0, dtype=np.int64)
@@ -222,8 +233,9 @@ class ShardWriter:
             tokens=int(lengths.sum()),
             docs=len(lengths),
             bytes_utf8=self._bytes_utf8,
-            sha256=Sha256(bin=self._hash.hexdigest(), ends=sha256(ends).hexdigest()),
+            sha256=Sha256(bin=self._hash.hexdigest(), ends=sha256(ends).hexdigest(), mask=mask),
             min_token=self._min,
             max_token=self._max,
             megatron_index=self._megatron_index,
+            masked=self._mask.masked,
         )

@@ -5,6 +5,7 @@
     <source>/<nnnnn>.ends           uint64: where each document ends, in tokens
     <source>/<nnnnn>.idx            the index that Megatron-LM and its relatives read
     <source>/<nnnnn>.docs.parquet   one row a document, in the same order
+    <source>/<nnnnn>.mask           a byte a token: 1 counts in the loss, 0 does not; only where some do not
 
 Documents of a source stand in the order of `doc_hash`, so that the bytes depend on no partition and no worker.
 """
@@ -73,7 +74,8 @@ def write_shard(
         fs: the fsspec filesystem to write to.
         prefix: path of the files without their suffixes; the folder is made.
         tables: columns `doc_id` (16 bytes, ascending), `tokens` (list of ids, the end-of-text token last) and `n_bytes` (of the
-            text); if present also `source`, `lang`, `url_or_path` (strings), `weight`, `quality` (numbers), `cluster` (int32).
+            text); if present also `source`, `lang`, `url_or_path` (strings), `weight`, `quality` (numbers), `cluster` (int32) and
+            `masked` (list of integers: where runs of tokens that do not count in the loss begin and end, one after the other).
             Rows without tokens are left out.
         dtype: "uint16" or "uint32".
         path: what the manifest calls the shard, `<source>/<nnnnn>`; the last two parts of the prefix when None.
@@ -163,10 +165,12 @@ class TokenStream:
         dtype: np.dtype[Any],
         ends: Sequence[NDArray[Any]] = (),
         files: Sequence[Path] = (),
+        masks: Sequence[NDArray[np.uint8] | None] = (),
     ) -> None:
         """Join the shards' tokens, each of shape (n_tokens,), and document ends, (n_docs,), without copying them.
 
-        `files` are the paths of the shards, without their suffixes.
+        `files` are the paths of the shards, without their suffixes; `masks` of each shard, shape (n_tokens,), are 0 for tokens
+        that do not count in the loss, None where all do.
         """
         import numpy as np
 
@@ -176,6 +180,7 @@ class TokenStream:
         self.pieces = [np.asarray(piece) for piece in pieces]
         self.ends = [np.asarray(one) for one in ends]
         self.files = list(files)
+        self.masks = [None if one is None else np.asarray(one) for one in masks] or [None] * len(self.pieces)
         self.dtype = dtype
         self._starts = [0, *accumulate(len(piece) for piece in self.pieces)]
 
@@ -203,6 +208,28 @@ class TokenStream:
             result[done : done + len(part)] = part
             done += len(part)
             shard += 1
+        return result
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether there are tokens that do not count in the loss."""
+        return any(mask is not None for mask in self.masks)
+
+    def counted(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Which of the tokens start to stop count in the loss; the span may cross shards.
+
+        Raises:
+            IndexError: the span leaves the stream.
+        """
+        import numpy as np
+
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"tokens {start} to {stop} of {self.name}, which has {len(self)}")
+        result = np.ones(stop - start, dtype=bool)
+        for begin, end, mask in zip(self._starts, self._starts[1:], self.masks, strict=False):
+            low, high = max(start, begin), min(stop, end)
+            if mask is not None and low < high:
+                result[low - start : high - start] = mask[low - begin : high - begin] != 0
         return result
 
     def shard_at(self, token: int) -> tuple[int, int]:
@@ -277,6 +304,10 @@ def open_shards(folder: str | Path, *, verify: bool = False) -> ShardSet:
             dtype,
             [_tokens(where / f"{entry.path}.ends", np.dtype("<u8")) for entry in source.shards],
             [where / entry.path for entry in source.shards],
+            [
+                None if entry.sha256.mask is None else _tokens(where / f"{entry.path}.mask", np.dtype(np.uint8))
+                for entry in source.shards
+            ],
         )
         for source in manifest.sources
     }
@@ -324,6 +355,8 @@ def _mistakes(folder: Path, entry: ShardEntry, dtype: np.dtype[Any], verify: boo
     """What is wrong with a shard's files, a line each."""
     expected = {".bin": entry.tokens * dtype.itemsize, ".ends": entry.docs * 8, ".docs.parquet": None}
     sums = {".bin": entry.sha256.bin, ".ends": entry.sha256.ends}
+    if entry.sha256.mask is not None:
+        expected[".mask"], sums[".mask"] = entry.tokens, entry.sha256.mask
     if entry.megatron_index:
         from gristmill.tokenizers.megatron import index_size
 
