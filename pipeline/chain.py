@@ -25,9 +25,14 @@ EDITS = pa.schema(
         pa.field("start", pa.int64(), nullable=False),
         pa.field("end", pa.int64(), nullable=False),
         pa.field("text", pa.large_string()),
+        pa.field("put", pa.large_string()),
+        pa.field("detail", pa.large_string()),
     ]
 )
-"""A cut: characters [start, end) of the document's text before the stage."""
+"""A cut: characters [start, end) of the document's text before the stage, what stood there, what stands there now (null:
+nothing), and a word more on why. `REPORTS` has the same columns but `put`: places that a stage tells of and leaves alone."""
+
+REPORTS = pa.schema([field for field in EDITS if field.name != "put"])
 
 
 @dataclass
@@ -44,6 +49,8 @@ class Outcome:
     """Counts by stage label."""
     edits: dict[str, pa.Table] = field(default_factory=dict)
     """What editors cut, columns of `EDITS`, by stage label."""
+    reports: dict[str, pa.Table] = field(default_factory=dict)
+    """What filters tell of documents that stay, columns of `REPORTS`, by stage label."""
 
 
 def run_chain(documents: pa.Table, stages: tuple[Stage, ...], given: dict[str, np.ndarray] | None = None) -> Outcome:
@@ -79,6 +86,7 @@ def _run_filters(outcome: Outcome, filters: list[Filter], given: dict[str, np.nd
     columns: dict[str, np.ndarray] = {}
     for stage in filters:
         verdict = stage.judge(batch)
+        reported = stage.reports(batch)
         columns |= {f"{stage.label}.{name}": values for name, values in verdict.signals.items()}
         before, alive = alive, alive & verdict.kept
         dropped = np.flatnonzero(before & ~alive)
@@ -86,6 +94,10 @@ def _run_filters(outcome: Outcome, filters: list[Filter], given: dict[str, np.nd
         rules = Counter(verdict.rules[index].name for index in first[dropped])
         outcome.counts[stage.label] = count(sizes[before], None if words is None else words[before], alive[before], dict(rules))
         removed_at.append((stage, verdict, dropped))
+        if reported is not None:
+            reported = reported.filter(pa.array(alive[reported["row"].to_numpy()]))
+        if reported is not None and reported.num_rows:
+            outcome.reports[stage.label] = _places(batch.table, stage.label, reported, REPORTS)
         batch = stage.annotate(batch)
     for stage, verdict, dropped in removed_at:
         outcome.removed[stage.label] = _filter_removals(batch, stage, verdict, dropped)
@@ -157,14 +169,17 @@ def take_edit(outcome: Outcome, stage: Stage, batch: Batch, edited: Edited) -> N
     )
     outcome.documents = table.filter(pa.array(alive))
     if edited.cuts is not None and edited.cuts.num_rows:
-        outcome.edits[stage.label] = _edits(batch.table, stage.label, edited.cuts)
+        outcome.edits[stage.label] = _places(batch.table, stage.label, edited.cuts, EDITS)
 
 
-def _edits(documents: pa.Table, stage: str, cuts: pa.Table) -> pa.Table:
-    cuts = cuts.sort_by([("row", "ascending"), ("start", "ascending"), ("end", "ascending")])
-    owners = documents.select(["id", "source"]).take(cuts["row"])
-    columns = {"id": owners["id"], "source": owners["source"], "stage": pa.array([stage] * cuts.num_rows, pa.string())}
-    return pa.table(columns | {name: cuts[name] for name in ("start", "end", "text")}).cast(EDITS)
+def _places(documents: pa.Table, stage: str, places: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Places in documents as they are written down: those of one document stand together, in their order."""
+    places = places.sort_by([("row", "ascending"), ("start", "ascending"), ("end", "ascending")])
+    owners = documents.select(["id", "source"]).take(places["row"])
+    columns = {"id": owners["id"], "source": owners["source"], "stage": pa.array([stage] * places.num_rows, pa.string())}
+    for name in schema.names[3:]:
+        columns[name] = places[name] if name in places.column_names else pa.nulls(places.num_rows, pa.large_string())
+    return pa.table(columns).cast(schema)
 
 
 def _without_html(documents: pa.Table) -> pa.Table:

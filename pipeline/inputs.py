@@ -25,7 +25,7 @@ INFLATION = 5
 GROUPED_FORMATS = ("jsonl", "text", "parquet")
 """Formats whose small files are read together. WARC files are not: each is worth a task of its own."""
 CHECKED_AT_ONCE = 1000
-NO_DOCUMENTS = frozenset({"removed", "signals", "edits", "index", "shards", "held_out", "work"})
+NO_DOCUMENTS = frozenset({"removed", "signals", "edits", "reports", "index", "shards", "held_out", "work"})
 """Folders of a run that hold Parquet files which are no documents."""
 
 

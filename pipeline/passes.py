@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gristmill.pipeline.chain import EDITS, Outcome, run_chain
+from gristmill.pipeline.chain import EDITS, REPORTS, Outcome, run_chain
 from gristmill.pipeline.counts import Counts, add, count, text_bytes, whitespace_words
 from gristmill.pipeline.ledger import LEDGER, LedgerText, thin_texts
 from gristmill.pipeline.parts import Part, read_part
@@ -63,6 +63,7 @@ class Writers:
     ledger: dict[str, list[pa.Table]] = field(default_factory=dict)
     signals: dict[int, StreamWriter] = field(default_factory=dict)
     edits: dict[str, list[pa.Table]] = field(default_factory=dict)
+    reports: dict[str, list[pa.Table]] = field(default_factory=dict)
     _open: StreamWriter | None = None
     _bytes: int = 0
     _words: int = 0
@@ -100,6 +101,10 @@ class Writers:
         """Append what an editor cut."""
         self.edits.setdefault(stage, []).append(cuts)
 
+    def add_reports(self, stage: str, places: pa.Table) -> None:
+        """Append what a filter tells of documents that stay."""
+        self.reports.setdefault(stage, []).append(places)
+
     def finish(self) -> Manifest:
         """Close all files and name them."""
         self._finish_documents()
@@ -109,12 +114,14 @@ class Writers:
             for version, writer in sorted(self.signals.items())
         ]
         edits = _write_by_stage(self.work, f"{self.prefix}.edits.arrow", EDITS, self.edits)
+        reports = _write_by_stage(self.work, f"{self.prefix}.reports.arrow", REPORTS, self.reports)
         return {
-            "files": [*self.documents, *signals, *(entry for entry in (ledger, edits) if entry)],
+            "files": [*self.documents, *signals, *(entry for entry in (ledger, edits, reports) if entry)],
             "documents": self.documents,
             "ledger": ledger,
             "signals": signals,
             "edits": edits,
+            "reports": reports,
         }
 
 
@@ -193,6 +200,8 @@ def take_outcome(counts: dict[str, Counts], writers: Writers, outcome: Outcome, 
         writers.add_signals(settings.first_version + index, table)
     for stage, cuts in outcome.edits.items():
         writers.add_edits(stage, cuts)
+    for stage, places in outcome.reports.items():
+        writers.add_reports(stage, places)
     writers.add_documents(outcome.documents)
 
 

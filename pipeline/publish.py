@@ -22,7 +22,7 @@ FILE_ROWS = 500_000
 TEXT_FILE_ROWS = 20_000
 """Rows of a published file where each may hold a text: a task holds all of a file."""
 INDEX_RANGE_ROWS = 2_000_000
-FOLDERS = ("documents", "removed", "signals", "edits", "index", "against", "shards", "held_out")
+FOLDERS = ("documents", "removed", "signals", "edits", "reports", "index", "against", "shards", "held_out")
 """Folders of a run that hold published files and nothing else."""
 FINDINGS = ("contamination.json",)
 """Published files beside them that only some runs have: what corpus filters learned of the corpus (`findings_file`)."""
@@ -45,17 +45,22 @@ class Publication:
         self._base = {"code": code_hash("gristmill.pipeline.publish_tasks"), "platform": platform_identity()}
         removed = sum(one.rows for held in self.state.ledger.values() for one in held)
         documents = sum(part.kept for part in self.state.parts) + removed
-        # four rows a document: its id and URL, and its id again for each of two text versions with signals
-        self._ranges = range_count(documents * 4, INDEX_RANGE_ROWS)
+        # four rows a document: its id and URL, and its id again for each of two text versions with signals; one more for each
+        # editor that cut from it, or filter that tells of it
+        listed = [self.state.reports, *([self.state.edits] if self.edits else [])]
+        places = sum(one.rows for table in listed for rows in table.values() for one in rows)
+        stages = len({stage for table in listed for stage, _ in table})
+        self._ranges = range_count(documents * 4 + min(places, documents * stages), INDEX_RANGE_ROWS)
 
     def write(self) -> None:
-        """Write documents, ledger, signals, edits and index."""
+        """Write documents, ledger, signals, edits, reports and index."""
         manifests = self.runner.run("publish documents", self._documents())
         manifests += self.runner.run("publish ledger", self._ledger())
         if self.signals:
             manifests += self.runner.run("publish signals", self._signals())
         if self.edits:
-            manifests += self.runner.run("publish edits", self._edits())
+            manifests += self.runner.run("publish edits", self._places("edits", self.state.edits))
+        manifests += self.runner.run("publish reports", self._places("reports", self.state.reports))
         index = [
             self._task(
                 publish_tasks.publish_index,
@@ -146,11 +151,17 @@ class Publication:
             )
         ]
 
-    def _edits(self) -> list[Task]:
+    def _places(self, folder: str, places: dict[tuple[str, str], list[Rows]]) -> list[Task]:
+        """Tasks for `edits` or `reports`."""
         return [
             task
-            for stage, rows in self.state.by_stage(self.state.edits).items()
+            for stage, rows in self.state.by_stage(places).items()
             for task in self._cut_tasks(
-                publish_tasks.publish_edits, rows, TEXT_FILE_ROWS, f"edits/{self.state.labels.index(stage):02d}-{stage}-"
+                publish_tasks.publish_places,
+                rows,
+                TEXT_FILE_ROWS,
+                f"{folder}/{self.state.labels.index(stage):02d}-{stage}-",
+                reported=folder == "reports",
+                ranges=self._ranges,
             )
         ]

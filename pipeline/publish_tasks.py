@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gristmill.pipeline.chain import EDITS
+from gristmill.pipeline.chain import EDITS, REPORTS
 from gristmill.pipeline.counts import text_bytes
 from gristmill.pipeline.exchange import Sent, key_ranges, merged, write_exchange
 from gristmill.pipeline.ledger import LEDGER
 from gristmill.pipeline.parts import Part, Rows, read_part
-from gristmill.pipeline.published import ID, KEPT, REMOVED, SIGNALS, URL, index_hash
+from gristmill.pipeline.published import EDITED, ID, KEPT, REMOVED, REPORTED, SIGNALS, URL, index_hash
 from gristmill.pipeline.steps import Manifest
 from gristmill.pipeline.storage import Storage
 from gristmill.pipeline.tables import concat, read_batches, write_parquet
@@ -74,7 +74,10 @@ def publish_documents(work: Storage, prefix: str, *, held: list[tuple[Part, int]
 def _published(
     work: Storage, prefix: str, name: str, entry: dict[str, Any], rows: pa.Table, outcome: int, ranges: int
 ) -> Manifest:
-    """Manifest of a published file, with the index rows of its ids and URLs sent to their ranges."""
+    """Manifest of a published file, with the index rows of its ids and URLs sent to their ranges.
+
+    Rows of one document that stand together are listed by the first of them.
+    """
     index = [_index_rows(rows["id"], ID, outcome, name)]
     if "url" in rows.column_names:
         index.append(_index_rows(rows["url"], URL, outcome, name))
@@ -84,7 +87,13 @@ def _published(
 
 
 def _index_rows(values: pa.ChunkedArray, kind: int, outcome: int, name: str) -> pa.Table:
-    found = [(index_hash(value), row) for row, value in enumerate(values.to_pylist()) if value is not None]
+    listed = values.to_pylist()
+    many = outcome in (EDITED, REPORTED)
+    found = [
+        (index_hash(value), row)
+        for row, value in enumerate(listed)
+        if value is not None and not (many and row and listed[row - 1] == value)
+    ]
     hashes, rows = np.array([one for one, _ in found], dtype=np.uint64), np.array([row for _, row in found], dtype=np.int64)
     count = len(found)
     return pa.table(
@@ -171,10 +180,13 @@ def publish_signals(
     return _published(work, prefix, cut.name, write_parquet(work, f"{prefix}.parquet", signals), signals, SIGNALS, ranges)
 
 
-def publish_edits(work: Storage, prefix: str, *, held: list[tuple[Rows, int]], cut: Cut) -> Manifest:
-    """Write what one editor cut and whose row number lies in the file's range."""
-    entry = write_parquet(work, f"{prefix}.parquet", concat(_rows_inside(work, held, cut), EDITS))
-    return {"files": [entry], "published": [entry | {"name": cut.name}], "sent": []}
+def publish_places(
+    work: Storage, prefix: str, *, held: list[tuple[Rows, int]], cut: Cut, reported: bool, ranges: int
+) -> Manifest:
+    """Write what one editor cut, or what one filter tells of, and whose row number lies in the file's range."""
+    places = concat(_rows_inside(work, held, cut), REPORTS if reported else EDITS)
+    entry = write_parquet(work, f"{prefix}.parquet", places)
+    return _published(work, prefix, cut.name, entry, places, REPORTED if reported else EDITED, ranges)
 
 
 def publish_index(work: Storage, prefix: str, *, sent: list[Sent], name: str) -> Manifest:

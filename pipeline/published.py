@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 ID, URL = 0, 1
 """What an index row hashes (`kind`)."""
-KEPT, REMOVED, SIGNALS = 0, 1, 2
-"""Where an index row points (`outcome`): a document, a ledger row, a row of signals."""
+KEPT, REMOVED, SIGNALS, EDITED, REPORTED = range(5)
+"""Where an index row points (`outcome`): a document, a ledger row, a row of signals; the first of a document's rows in a file
+of `edits/` or `reports/`, in which they stand together."""
 
 RunFolder = str | os.PathLike[str]
 
@@ -134,6 +135,24 @@ class PublishedRun:
                 self._group = (key, parquet.read_row_group(group, columns=columns))
         found: dict[str, Any] = self._group[1].slice(row, 1).to_pylist()[0]
         return found
+
+    def rows_of(self, place: Place, document_id: str) -> list[dict[str, Any]]:
+        """The rows of a document that stand together from this place on; none where the first is another's."""
+        rows: list[dict[str, Any]] = []
+        with self.parquet(place.file) as parquet:
+            first = 0
+            for group in range(parquet.num_row_groups):
+                last = first + parquet.metadata.row_group(group).num_rows
+                if last > place.row:
+                    ids = parquet.read_row_group(group, columns=["id"])["id"].to_pylist()
+                    begin = max(place.row - first, 0)
+                    end = next((at for at in range(begin, len(ids)) if ids[at] != document_id), len(ids))
+                    if begin < end:
+                        rows += parquet.read_row_group(group).slice(begin, end - begin).to_pylist()
+                    if end < len(ids):
+                        break
+                first = last
+        return rows
 
     def lookup(self, text: str, kind: int) -> list[Place]:
         """Rows that the index lists under the hash of an id or URL; another text can share the hash, so compare."""

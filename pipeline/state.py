@@ -25,6 +25,8 @@ class RunState:
     """(source, text version) -> its signals, in address order."""
     edits: dict[tuple[str, str], list[Rows]] = field(default_factory=dict)
     """(stage label, source) -> what the editor cut, in address order."""
+    reports: dict[tuple[str, str], list[Rows]] = field(default_factory=dict)
+    """(stage label, source) -> what the filter tells of documents that stay, in address order."""
     signal_columns: dict[str, None] = field(default_factory=dict)
     counts: dict[tuple[str, str], Counts] = field(default_factory=dict)
     """(stage label, source) -> counts."""
@@ -45,6 +47,7 @@ class RunState:
             self.count(stage, source, counts)
         _take_rows(self.ledger, source, manifest["ledger"])
         _take_rows(self.edits, source, manifest["edits"])
+        _take_rows(self.reports, source, manifest["reports"])
         for entry in manifest["signals"]:
             self.signals.setdefault((source, entry["version"]), []).append(Rows(entry["file"], None, entry["rows"]))
             self.signal_columns |= dict.fromkeys(entry["columns"])
@@ -106,7 +109,7 @@ class RunState:
         return parts
 
     def by_stage(self, held: dict[tuple[str, str], list[Rows]]) -> dict[str, list[Rows]]:
-        """Rows of `ledger` or `edits` by stage label, in the order of `labels`; those of a stage in address order."""
+        """Rows of `ledger`, `edits` or `reports` by stage label, in the order of `labels`; those of a stage in address order."""
         sources = [*self.versions, ALL_SOURCES]
         found = {label: [one for source in sources for one in held.get((label, source), [])] for label in self.labels}
         return {label: rows for label, rows in found.items() if rows}

@@ -11,7 +11,8 @@ from gristmill.pipeline import display
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.forget_selection import spellings
 from gristmill.pipeline.forgotten import Forgotten
-from gristmill.pipeline.published import ID, KEPT, SIGNALS, URL, Place, PublishedRun, RunFolder
+from gristmill.pipeline.published import ID, KEPT, REMOVED, SIGNALS, URL, Place, PublishedRun, RunFolder
+from gristmill.pipeline.why_places import place_lines, places_of
 from gristmill.stages.filter import LANGUAGE_NUMBER
 from gristmill.stages.language_codes import language_of, matching_key
 
@@ -41,6 +42,10 @@ def why(run: RunFolder, id_or_url: str) -> list[dict[str, Any]]:
         is not known); `chain`: for a duplicate the document kept in its place, the one kept in place of that, and so on;
         `kept_fate`: "kept" or "removed", the outcome of the last of the chain; None for others. The outcome of one that was
         taken out by `gristmill forget` is "forgotten", with `when` and `reason`; nothing else is known of it.
+        `edits`: what editors cut from it, each `{"stage", "start", "end", "text", "put", "detail"}` (characters of the text
+        before the stage; what stood there, what stands there now), in the order of the stages; `edited_by`: the editors that
+        are known to have changed it, `maybe_edited_by`: those that changed documents of its source without writing down which;
+        `reports`: what filters tell of it though it stayed, as `edits` but without `put`.
 
     Raises:
         UserError: nothing in the run has that id or URL, or the folder holds no finished run.
@@ -63,6 +68,7 @@ def _forgotten(published: PublishedRun, identifier: str) -> list[dict[str, Any]]
         {"id": one.id, "url": None, "source": one.source, "outcome": "forgotten"}
         | nothing
         | {"file": one.file, "position": one.position, "stages": [], "chain": [], "kept_fate": None}
+        | {"edits": [], "edited_by": [], "maybe_edited_by": [], "reports": []}
         | {"when": one.when, "reason": one.reason}
         for spelling in spellings(identifier)
         for one in known.get(spelling, [])[:1]
@@ -88,7 +94,7 @@ def _places(published: PublishedRun, id_or_url: str) -> list[tuple[dict[str, Any
 
 def _rows(published: PublishedRun, text: str, column: str) -> list[tuple[dict[str, Any], Place]]:
     kind = ID if column == "id" else URL
-    places = [place for place in published.lookup(text, kind) if place.outcome != SIGNALS]
+    places = [place for place in published.lookup(text, kind) if place.outcome in (KEPT, REMOVED)]
     records = [(published.row(place, leave_out=_UNREAD), place) for place in places]
     return [(record, place) for record, place in records if record[column] == text]
 
@@ -107,6 +113,7 @@ def _explain(published: PublishedRun, record: dict[str, Any], place: Place) -> d
     kept = place.outcome == KEPT
     ledger = {} if kept else record
     chain = _chain(published, ledger.get("kept_id"), {record["id"]})
+    stages = _stages(published, record, ledger)
     return {
         "id": record["id"],
         "url": record["url"],
@@ -115,9 +122,10 @@ def _explain(published: PublishedRun, record: dict[str, Any], place: Place) -> d
         **{key: ledger.get(key) for key in ("stage", "rule", "value", "threshold", "kept_id", "similarity", "detail")},
         "file": record["file"],
         "position": record["position"],
-        "stages": _stages(published, record, ledger),
+        "stages": stages,
         "chain": chain,
         "kept_fate": chain[-1]["outcome"] if chain else None,
+        **places_of(published, record["id"], record["source"], [stage["stage"] for stage in stages], kept),
     }
 
 
@@ -273,6 +281,8 @@ def _print_fate(console: Console, fate: dict[str, Any]) -> None:
         line(f"  {'✗' if ended else '✓'} {stage['stage']}", "red" if ended else "green")
         for rule in stage["rules"]:
             line(f"      {_rule_line(rule)}", "red" if rule["passed"] is False else "dim")
+        for told in place_lines(fate, stage["stage"]):
+            line(f"      {told}", "yellow")
     if fate["outcome"] == "kept":
         line("kept", "bold green")
         return

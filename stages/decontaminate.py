@@ -13,6 +13,7 @@ from gristmill.stages.stage import StageUnavailable
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
     from gristmill.stages.contamination_index import Index, Looks
     from gristmill.stages.contamination_scores import Scorer
@@ -310,6 +311,14 @@ class Decontaminate(CorpusFilter):
 
         found = contamination_matches(self, batch.features, rows)
         return [told(self.settled_scorer.index, batch.features, found.get(int(row), [])) for row in rows]
+
+    def reports(self, batch: Batch) -> pa.Table | None:
+        """Under `action: report` where each item stands that is found in a document."""
+        if self.action != "report":
+            return None
+        from gristmill.stages.decontaminate_cuts import contamination_reports
+
+        return contamination_reports(self, batch.features, self.rows_to_search(batch))
 
     def rows_to_search(self, batch: Batch) -> np.ndarray | None:
         """Documents of a batch in which the survey found something that may count; None: nothing is known of them."""

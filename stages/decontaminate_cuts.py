@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+import pyarrow as pa
 from pydantic import PrivateAttr
 
 from gristmill.stages.contamination_scores import Match, Scorer, matches, pairs_of
@@ -15,7 +17,7 @@ from gristmill.stages.edits import text_of, with_texts
 from gristmill.stages.text_kernels import count_code_points
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gristmill.stages.contamination_index import Index
     from gristmill.stages.contamination_similarity import SimilarItems
@@ -53,19 +55,56 @@ def told(index: Index | SimilarItems, features: TextFeatures, found: Sequence[Ma
     if not found:
         return None
     match = found[0]
-    item = index.items[int(index.text_item[match.text])]
-    part = "answer" if index.text_part[match.text] else "question"
-    start, end = max(match.spans, key=lambda span: (span[1] - span[0], -span[0]))
-    begin = int(features.offsets[match.row])
-    first = count_code_points(features.data, begin, start)
-    last = first + count_code_points(features.data, start, end)
+    start, end = longest(match)
+    first, last = characters_of(features, match.row, (start, end))
     text = " ".join(features.data[start:end].tobytes().decode("utf-8", "replace").split())
     shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-    others = len({int(index.text_item[one.text]) for one in found} - {int(index.text_item[match.text])})
-    more = f"; and {others} more item{'' if others == 1 else 's'}" if others else ""
+    return f"{item_of(index, match)}, characters {first}-{last}: {shown}{others(index, found)}"
+
+
+def item_of(index: Index | SimilarItems, match: Match) -> str:
+    """The item of a match, and how much of it is there."""
+    item = index.items[int(index.text_item[match.text])]
+    part = "answer" if index.text_part[match.text] else "question"
     pieces = f", in {len(match.spans)} places" if len(match.spans) > 1 else ""
-    measured = index.measured.format(share=match.share, part=part)
-    return f"{item.benchmark} {item.id}: {measured}{pieces}, characters {first}-{last}: {shown}{more}"
+    return f"{item.benchmark} {item.id}: {index.measured.format(share=match.share, part=part)}{pieces}"
+
+
+def others(index: Index | SimilarItems, found: Iterable[Match]) -> str:
+    """How many items there are beside the first; empty where there is none."""
+    number = len({int(index.text_item[one.text]) for one in found}) - 1
+    return f"; and {number} more item{'' if number == 1 else 's'}" if number else ""
+
+
+def longest(match: Match) -> tuple[int, int]:
+    """The longest of the places of a match, of equal ones the first: bytes of the batch."""
+    return max(match.spans, key=lambda span: (span[1] - span[0], -span[0]))
+
+
+def characters_of(features: TextFeatures, row: int, span: tuple[int, int]) -> tuple[int, int]:
+    """Bytes of the batch as characters of the document in which they lie."""
+    first = count_code_points(features.data, int(features.offsets[row]), span[0])
+    return first, first + count_code_points(features.data, *span)
+
+
+def contamination_reports(stage: Decontaminate, features: TextFeatures, rows: np.ndarray | None) -> pa.Table:
+    """A row for each item that is found in a document: the longest of the places of its question, or of its answer where the
+    document holds more of that, with benchmark, item and share; columns as of `Filter.reports`."""
+    index = stage.settled_scorer.index
+    found: list[tuple[int, int, int, str, str]] = []
+    for row, matched in sorted(contamination_matches(stage, features, rows).items()):
+        seen: set[int] = set()
+        for match in matched:
+            item = int(index.text_item[match.text])
+            if item in seen:
+                continue
+            seen.add(item)
+            span = longest(match)
+            text = features.data[span[0] : span[1]].tobytes().decode("utf-8", "replace")
+            found.append((row, *characters_of(features, row, span), text, item_of(index, match)))
+    names = ("row", "start", "end", "text", "detail")
+    types = (pa.int64(), pa.int64(), pa.int64(), pa.large_string(), pa.large_string())
+    return pa.table({name: pa.array([one[at] for one in found], types[at]) for at, name in enumerate(names)})
 
 
 class CutContamination(Editor):
@@ -90,13 +129,12 @@ class CutContamination(Editor):
         way = stage.way
         texts: dict[int, str] = {}
         cuts: list[tuple[int, int, int]] = []
+        details: list[str] = []
         losses: list[Loss] = []
         for row, matched in sorted(found.items()):
-            text, begin = text_of(features, row), int(features.offsets[row])
-            spans = [
-                tuple(count_code_points(features.data, begin, edge) for edge in span) for match in matched for span in match.spans
-            ]
-            kept, pieces = pieces_without(text, [(first, last) for first, last in spans], way.window, way.min_piece)
+            text = text_of(features, row)
+            spans = [(*characters_of(features, row, span), match) for match in matched for span in match.spans]
+            kept, pieces = pieces_without(text, [(first, last) for first, last, _ in spans], way.window, way.min_piece)
             if way.max_pieces is not None and pieces > way.max_pieces:
                 about = told(stage.settled_scorer.index, features, matched)
                 losses.append(Loss(row, "too_many_pieces", float(pieces), float(way.max_pieces), about))
@@ -104,14 +142,34 @@ class CutContamination(Editor):
                 continue
             texts[row] = "".join(text[first:last] for first, last in kept)
             edges = [0, *(edge for span in kept for edge in span), len(text)]
-            cuts += [(row, first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
+            gone = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
+            cuts += [(row, first, last) for first, last in gone]
+            details += _details(stage.settled_scorer.index, spans, [first for first, _ in gone])
             if not texts[row].strip():
                 texts[row] = ""
                 share = max(match.share for match in matched)
                 losses.append(
                     Loss(row, "nothing_left", share, way.share or 0.0, told(stage.settled_scorer.index, features, matched))
                 )
-        return Edited(with_texts(batch.table, texts), losses, cuts_table(features.data, _cut_rows(features, cuts)))
+        rows = cuts_table(features.data, _cut_rows(features, cuts))
+        rows = rows.append_column("detail", pa.array(details, pa.large_string()))
+        return Edited(with_texts(batch.table, texts), losses, rows)
+
+
+def _details(index: Index | SimilarItems, spans: Sequence[tuple[int, int, Match]], cuts: Sequence[int]) -> Iterator[str]:
+    """What goes with each cut: the item of which the document holds most, of those that stand in it, where, and how many more.
+
+    Args:
+        index: of the items.
+        spans: characters [first, last) and what they are of; each lies in one cut, and each cut holds one at least.
+        cuts: first characters, ascending.
+    """
+    inside: list[list[tuple[int, int, Match]]] = [[] for _ in cuts]
+    for span in spans:
+        inside[bisect_right(cuts, span[0]) - 1].append(span)
+    for held in inside:
+        first, last, match = max(held, key=lambda span: (span[2].share, span[1] - span[0], -span[0]))
+        yield f"{item_of(index, match)}, characters {first}-{last}{others(index, (one for _, _, one in held))}"
 
 
 def _cut_rows(features: TextFeatures, cuts: list[tuple[int, int, int]]) -> np.ndarray:

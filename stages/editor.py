@@ -35,7 +35,8 @@ class Edited:
     losses: list[Loss] = field(default_factory=list)
     """The documents that have no text now, with the reason; the engine removes them. At most one a row, rows ascending."""
     cuts: pa.Table | None = None
-    """Columns row int64, start int64, end int64 (characters of the text before the stage), text string or null."""
+    """Columns row int64, start int64, end int64 (characters of the text before the stage), text string or null; where there is
+    more to tell also put string (what stands there now; null: nothing) and detail string."""
     marked: list[int] = field(default_factory=list)
     """Rows whose text stays and of which something was put down beside it; they count as edited."""
 

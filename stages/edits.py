@@ -22,6 +22,8 @@ class Cut(NamedTuple):
     start: int
     end: int
     text: str
+    put: str | None = None
+    """What stands there now."""
 
 
 CUTS = pa.schema(
@@ -30,6 +32,7 @@ CUTS = pa.schema(
         pa.field("start", pa.int64()),
         pa.field("end", pa.int64()),
         pa.field("text", pa.large_string()),
+        pa.field("put", pa.large_string()),
     ]
 )
 """Columns of `Edited.cuts`."""
@@ -59,7 +62,7 @@ def with_texts(table: pa.Table, texts: Mapping[int, str]) -> pa.Table:
 
 def cuts_table(cuts: Iterable[Cut]) -> pa.Table:
     """The cuts as `Edited.cuts` holds them."""
-    columns: list[tuple[object, ...]] = list(zip(*cuts, strict=True)) or [()] * 4
+    columns: list[tuple[object, ...]] = list(zip(*cuts, strict=True)) or [()] * len(CUTS)
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, CUTS, strict=True)], schema=CUTS)
 
 

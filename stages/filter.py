@@ -276,6 +276,11 @@ class Filter(Stage):
         """A word more on why these rows failed `rule` (the word that was found, say), for the ledger's `detail`."""
         return [None] * len(rows)
 
+    def reports(self, batch: Batch) -> pa.Table | None:
+        """Places in documents that the run folder tells of though they stay (`reports/`): columns row int64, start int64, end
+        int64 (characters of the text), text string, detail string, as of `Edited.cuts`; None: there is nothing to tell."""
+        return None
+
     def active_rules(self) -> list[Rule]:
         """The rules whose bound is set, for some language at least."""
         return [rule for rule in self.all_rules() if rule.is_on]

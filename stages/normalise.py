@@ -179,7 +179,8 @@ def _changes(row: int, pairs: Iterable[tuple[str, str]]) -> Iterator[Cut]:
         if old != new:
             first = _common(old, new)
             last = len(old) - _common(old[first:][::-1], new[first:][::-1])
-            yield Cut(row, start + first, start + last, old[first:last])
+            put = new[first : len(new) - (len(old) - last)]
+            yield Cut(row, start + first, start + last, old[first:last], put or None)
         start += len(old) + 1
 
 

@@ -195,12 +195,14 @@ class Pii(Editor):
         done = 0
         for start, end, kind in spans:
             pieces.append(text[done:start])
+            put = ""
             if self.mode == "mask":
                 own = getattr(self, f"{kind.setting}_replacement")
                 masks = kind.mask if own is None else own
                 turn = turns.get(kind.setting, 0)
                 turns[kind.setting] = turn + 1
-                pieces.append(masks[turn % len(masks)] if masks else "")
-            cuts.append(Cut(row, start, end, text[start:end]))
+                put = masks[turn % len(masks)] if masks else ""
+            pieces.append(put)
+            cuts.append(Cut(row, start, end, text[start:end], put or None))
             done = end
         return "".join([*pieces, text[done:]]), cuts

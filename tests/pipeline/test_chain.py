@@ -122,7 +122,10 @@ def test_a_document_that_an_editor_left_empty_leaves_with_the_editors_reason_and
 
 def test_what_an_editor_cut_is_kept_in_the_order_of_the_documents():
     cuts = run_chain(documents("ab", "", "cde"), (Trim(characters=2),)).edits["trim"]
-    assert [tuple(row.values()) for row in cuts.to_pylist()] == [("d0", "s", "trim", 0, 2, "ab"), ("d2", "s", "trim", 0, 2, "cd")]
+    assert [tuple(row.values()) for row in cuts.to_pylist()] == [
+        ("d0", "s", "trim", 0, 2, "ab", None, None),
+        ("d2", "s", "trim", 0, 2, "cd", None, None),
+    ]
 
 
 def test_counts_are_of_documents_bytes_and_words_before_and_after():

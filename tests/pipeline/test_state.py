@@ -17,6 +17,7 @@ def manifest(number: int, removed: int, stage: str = "short") -> dict:
         "ledger": {"file": f"ledger{number}", "stages": {stage: [0, removed]}},
         "signals": [{"file": f"signals{number}", "version": 0, "rows": 10, "columns": [f"{stage}.x"]}],
         "edits": None,
+        "reports": None,
         "other_records": {"request": 2, "warcinfo": 1},
         "gaps": 1,
     }

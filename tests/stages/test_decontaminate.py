@@ -145,7 +145,9 @@ def test_cut_takes_what_is_found_and_leaves_the_rest(benchmark):
     found = edited(Decontaminate(benchmarks=(benchmark,), action="cut"), text, "untouched", QUESTION)
     assert found.table["text"].to_pylist() == ["Énigme: ? Bye.", "untouched", "?"]
     end = 8 + len(QUESTION) - 1
-    assert found.cuts.to_pylist()[0] == {"row": 0, "start": 8, "end": end, "text": QUESTION[:-1]}
+    assert found.cuts.to_pylist()[0] == {"row": 0, "start": 8, "end": end, "text": QUESTION[:-1]} | {
+        "detail": f"mill mill/0: 100% of its question, characters 8-{end}"
+    }
     assert found.losses == []
 
 

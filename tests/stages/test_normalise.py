@@ -65,9 +65,9 @@ def test_all_of_it_together_and_what_was_cut():
     result = edit("good text, “quoted” — and so on…", "itâ€™s\nhere  now\nfine", "a\r\n\r\n\r\nb")
     assert result.table["text"].to_pylist() == ["good text, “quoted” — and so on…", "it’s\nhere now\nfine", "a\n\nb"]
     assert result.cuts.to_pylist() == [
-        {"row": 1, "start": 2, "end": 5, "text": "â€™"},
-        {"row": 1, "start": 12, "end": 13, "text": " "},
-        {"row": 2, "start": 1, "end": 6, "text": "\r\n\r\n\r"},
+        {"row": 1, "start": 2, "end": 5, "text": "â€™", "put": "’"},
+        {"row": 1, "start": 12, "end": 13, "text": " ", "put": None},
+        {"row": 2, "start": 1, "end": 6, "text": "\r\n\r\n\r", "put": "\n"},
     ]
 
 
@@ -75,7 +75,7 @@ def test_where_one_line_is_parted_and_another_goes_the_cut_is_one_piece():
     # as many newlines as before: the line separator became one, and the one at the end went
     result = edit("a \u2028b \n")
     assert result.table["text"].to_pylist() == ["a\nb"]
-    assert result.cuts.to_pylist() == [{"row": 0, "start": 1, "end": 6, "text": " \u2028b \n"}]
+    assert result.cuts.to_pylist() == [{"row": 0, "start": 1, "end": 6, "text": " \u2028b \n", "put": "\nb"}]
 
 
 def test_a_document_of_blanks_is_lost():

@@ -143,8 +143,8 @@ def test_cuts_are_places_in_the_text_before():
     result = edit("nothing", text)
     assert result.table["text"].to_pylist() == ["nothing", "é <EMAIL>, call <PHONE_NUMBER>"]
     assert result.cuts.to_pylist() == [
-        {"row": 1, "start": 2, "end": 9, "text": "a@b.com"},
-        {"row": 1, "start": 16, "end": 32, "text": "+44 20 7946 0958"},
+        {"row": 1, "start": 2, "end": 9, "text": "a@b.com", "put": "<EMAIL>"},
+        {"row": 1, "start": 16, "end": 32, "text": "+44 20 7946 0958", "put": "<PHONE_NUMBER>"},
     ]
 
 
