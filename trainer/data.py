@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gristmill.tokenizers.manifest import ShardError
@@ -10,7 +10,8 @@ from gristmill.tokenizers.mixture_plan import MixtureShards, open_mixture
 from gristmill.tokenizers.shards import open_shards
 from gristmill.trainer import mixture
 from gristmill.trainer.config import ConfigError
-from gristmill.trainer.loader import Plan, Sources
+from gristmill.trainer.packing import told
+from gristmill.trainer.plan import Plan, Sources
 from gristmill.trainer.settings import TrainSettings
 
 
@@ -52,15 +53,15 @@ def _folder(settings: TrainSettings, say: Callable[[str], None]) -> tuple[Source
     shards = open_shards(settings.data, verify=settings.verify)
     weights: dict[str, float] = dict(settings.mixture or {})
     if settings.mixture is None:
-        weights, left_out = mixture.default_weights(shards, settings.seq_len, shards.manifest.mixture)
+        weights, left_out = mixture.default_weights(shards, settings.seq_len, shards.manifest.mixture, settings.packing)
         if left_out:
             say(f"left out, shorter than one window: {', '.join(left_out)}")
-    plan = Plan.of(shards, weights, seq_len=settings.seq_len, windows=settings.windows)
+    plan = _plan(settings, shards, weights, (), say)
     changed, steps, told = mixture.fit_to_available(
         plan, settings.steps, max_epochs=settings.max_epochs, on_shortage=settings.on_shortage
     )
     if changed:
-        plan = Plan.of(shards, changed, seq_len=settings.seq_len, windows=settings.windows)
+        plan = plan.with_shares(changed)
     if told:
         say(told)
     return shards, plan, steps
@@ -75,20 +76,38 @@ def _mixture(settings: TrainSettings, shards: MixtureShards, say: Callable[[str]
     first, *later = shards.plan.phases
     names = list(shards.streams)
     shares = [{name: float(phase.sources.get(name, 0)) for name in names} for phase in (first, *later)]
-    plan = Plan.of(
-        shards,
-        shares[0],
-        seq_len=settings.seq_len,
-        windows=settings.windows,
-        later=[(phase.start, share) for phase, share in zip(later, shares[1:], strict=True)],
-    )
-    batch = settings.windows * settings.seq_len
-    most = shards.plan.tokens // batch
+    plan = _plan(settings, shards, shares[0], [(phase.start, share) for phase, share in zip(later, shares[1:], strict=True)], say)
+    read, most = plan.targets_before(settings.steps), plan.steps_within(shards.plan.tokens)
     if settings.steps > most:
         raise ConfigError(
-            f"{settings.data}: plans {shards.plan.tokens:,} tokens, {settings.steps:,} steps of {batch:,} read "
-            f"{settings.steps * batch:,}; set steps={most} or less, or plan more tokens"
+            f"{settings.data}: plans {shards.plan.tokens:,} tokens, {settings.steps:,} steps{_batches(plan)} read {read:,}; "
+            f"set steps={most} or less, or plan more tokens"
         )
-    if unreached := [phase.name for phase in later if phase.start >= settings.steps * batch]:
+    if unreached := [phase.name for phase in later if phase.start >= read]:
         say(f"{settings.steps:,} steps end before {', '.join(unreached)}; the whole plan has {most:,}")
     return shards, plan, settings.steps
+
+
+def _plan(
+    settings: TrainSettings,
+    shards: Sources,
+    shares: Mapping[str, float],
+    later: Sequence[tuple[int, Mapping[str, float]]],
+    say: Callable[[str], None],
+) -> Plan:
+    plan = Plan.of(
+        shards,
+        shares,
+        seq_len=settings.seq_len,
+        windows=settings.windows,
+        later=later,
+        packing=settings.packing,
+        ramp=settings.ramp,
+    )
+    for name, packed in zip(plan.sources, plan.packed, strict=bool(plan.packed)):
+        say(told(name, plan.packing, packed, len(shards.streams[name])))
+    return plan
+
+
+def _batches(plan: Plan) -> str:
+    return "" if plan.ramp or plan.padded else f" of {plan.windows * plan.seq_len:,}"

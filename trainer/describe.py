@@ -45,7 +45,7 @@ def describe(config: str | Path, sets: Sequence[str] = ()) -> dict[str, Any]:
         "matmul_weights_a_token": flops.matmul_weights(of, rows),
         "flops_a_token": flops.flops_per_token(of, rows, settings.seq_len),
         "flops_a_token_causal": flops.flops_per_token(of, rows, settings.seq_len, causal=True),
-        "tokens": settings.steps * settings.windows * settings.seq_len,
+        "tokens": settings.tokens,
         "formula": flops.FORMULA,
     }
 

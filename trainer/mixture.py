@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Literal
 
-from gristmill.trainer.loader import Plan, Sources, windows_of
+from gristmill.trainer.packing import Packing
+from gristmill.trainer.plan import Plan, Sources, windows_of
 
 OnShortage = Literal["error", "cap", "renormalise"]
 
@@ -16,21 +16,22 @@ class Shortage(ValueError):
 
 
 def default_weights(
-    shards: Sources, seq_len: int, given: Mapping[str, float] | None = None
+    shards: Sources, seq_len: int, given: Mapping[str, float] | None = None, packing: Packing = "concat"
 ) -> tuple[dict[str, float], list[str]]:
     """What the shards' recipe gave each source as its weight; without such, each source by its tokens.
 
     Returns:
-        Shares of the sources that have at least one whole window, and the names of those that have none.
+        Shares of the sources that have at least one window, a whole one unless it is padded, and the names of those that have
+        none.
 
     Raises:
-        ValueError: no source has a whole window.
+        ValueError: no source has a window.
     """
     sizes = {name: len(stream) for name, stream in sorted(shards.streams.items())}
     weights = {
         name: given.get(name, 0.0) if given is not None else float(size)
         for name, size in sizes.items()
-        if windows_of(size, seq_len)
+        if (size > 1 if packing == "best_fit" else windows_of(size, seq_len))
     }
     if not weights:
         held = ", ".join(f"{name} {size:,}" for name, size in sizes.items()) or "no source"
@@ -56,17 +57,19 @@ def fit_to_available(
     Raises:
         Shortage: a source is short and `on_shortage` is "error", or the remedy leaves nothing to train on.
     """
-    total = steps * plan.windows
-    limits = dict(zip(plan.sources, (count * max_epochs for count in plan.available), strict=True))
+    total = plan.targets_before(steps)
+    limits = dict(zip(plan.sources, (count * max_epochs for count in plan.targets), strict=True))
     shares = {name: weight / 2**32 for name, weight in zip(plan.sources, plan.weights, strict=True) if weight}
     short = [name for name, share in shares.items() if share * total > limits[name]]
     if not short:
         return None, steps, ""
     table = _table(plan, shares, total, max_epochs)
     if on_shortage == "cap":
-        fewer = min(math.floor(limits[name] / shares[name] / plan.windows) for name in short)
+        fewer = plan.steps_within(min(limits[name] / shares[name] for name in short))
         if fewer < 1:
-            raise Shortage(f"{table}\nnot one step of {plan.windows:,} windows fits; raise max_epochs or make the batch smaller")
+            raise Shortage(
+                f"{table}\nnot one step of {plan.windows_at(1):,} windows fits; raise max_epochs or make the batch smaller"
+            )
         return None, fewer, f"{table}\ntraining {fewer:,} of {steps:,} steps"
     if on_shortage == "renormalise":
         weights = _share_out(shares, limits, total)
@@ -98,12 +101,9 @@ def _table(plan: Plan, shares: Mapping[str, float], total: int, max_epochs: floa
     lines = [
         f"{'source':<24} {'share':>7} {'tokens needed':>16} {'tokens held':>16} {'epochs':>8}   at most {max_epochs:g} epochs"
     ]
-    held = dict(zip(plan.sources, plan.available, strict=True))
+    held = dict(zip(plan.sources, plan.targets, strict=True))
     for name, share in shares.items():
         needed = share * total
         mark = "   short" if needed > held[name] * max_epochs else ""
-        lines.append(
-            f"{name:<24} {share:>7.4f} {needed * plan.seq_len:>16,.0f} {held[name] * plan.seq_len:>16,} "
-            f"{needed / held[name]:>8.2f}{mark}"
-        )
+        lines.append(f"{name:<24} {share:>7.4f} {needed:>16,.0f} {held[name]:>16,} {needed / held[name]:>8.2f}{mark}")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gristmill.tokenizers.manifest import TokenizerEntry
+from gristmill.trainer import batch_ramp
 from gristmill.trainer.order import integer_weights
 from gristmill.trainer.packing import Packed, Packing, pack
 
@@ -28,6 +30,10 @@ class Stream(Protocol):
 
     def document_ends(self, start: int, stop: int) -> NDArray[np.int64]:
         """Where documents end between two tokens, neither of them included."""
+        ...
+
+    def counted(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Which of the tokens start to stop count in the loss; only asked of streams that have a true `is_masked`."""
         ...
 
 
@@ -125,7 +131,7 @@ class Plan:
             tuple(integer_weights([shares.get(name, 0.0) for name in names]).tolist())
             for shares in (weights, *(shares for _, shares in later))
         )
-        steps = tuple((-(-tokens // (count * seq_len)), count) for tokens, count in ramp)
+        steps = batch_ramp.ramp_steps(ramp, seq_len)
         plan = cls(shards.content, seq_len, windows, names, first, available, packing, (), steps, packed)
         return plan.with_phases([tokens for tokens, _ in later], rest)
 
@@ -176,29 +182,22 @@ class Plan:
 
     def windows_at(self, step: int) -> int:
         """Windows of a batch; steps are counted from 1."""
-        for steps, windows in self.ramp:
-            if step <= steps:
-                return windows
-            step -= steps
-        return self.windows
+        return batch_ramp.windows_at(self.ramp, self.windows, step)
 
     def windows_before(self, steps: int) -> int:
         """Windows of the first so many steps."""
-        total = 0
-        for count, windows in self.ramp:
-            total += min(steps, count) * windows
-            steps = max(0, steps - count)
-        return total + steps * self.windows
+        return batch_ramp.windows_before(self.ramp, self.windows, steps)
 
-    def steps_within(self, windows: float) -> int:
-        """The most steps that read no more than so many windows."""
-        done = 0
-        for count, each in self.ramp:
-            if windows < count * each:
-                return done + int(windows // each)
-            windows -= count * each
-            done += count
-        return done + int(windows // self.windows)
+    def steps_within(self, targets: float) -> int:
+        """The most steps that read no more than so many targets; of padded windows what is to be expected."""
+        windows, before, begins = 0.0, 0, [*(begin for begin, _ in self.later), math.inf]
+        for begin, weights in zip(begins, (self.weights, *(weights for _, weights in self.later)), strict=True):
+            each = self.window_targets(weights)
+            if targets < (begin - before) * each:
+                windows += targets / each
+                break
+            windows, targets, before = begin, targets - (begin - before) * each, int(begin)
+        return batch_ramp.steps_within(self.ramp, self.windows, windows)
 
     def targets_before(self, steps: int) -> int:
         """Targets of the first so many steps; of padded windows what is to be expected."""

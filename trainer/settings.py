@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from gristmill.trainer.base_settings import Settings
+from gristmill.trainer.batch_ramp import ramp_steps, windows_before
 from gristmill.trainer.model_settings import ModelSettings
 
 __all__ = [
+    "BatchRampSettings",
     "CheckpointSettings",
     "DocumentSettings",
     "EvaluationSettings",
@@ -249,6 +251,15 @@ class ParallelSettings(Settings):
     """How long a process waits for the others before it gives up."""
 
 
+class BatchRampSettings(Settings):
+    """A stretch of the training with batches of its own size."""
+
+    tokens: PositiveInt
+    """How many are read so, up to the end of the batch that reaches them; padding counts."""
+    windows: PositiveInt
+    """Windows of a batch."""
+
+
 class TrainSettings(Settings):
     """A training run."""
 
@@ -261,8 +272,13 @@ class TrainSettings(Settings):
     """Tokens predicted in a window."""
     windows: PositiveInt = 16
     """Windows of a batch."""
+    batch_ramp: tuple[BatchRampSettings, ...] = ()
+    """Batches of other sizes at the start, `[{tokens: 1000000, windows: 4}, ...]` one after the other; then `windows`."""
     micro_windows: PositiveInt | None = None
     """Windows on the device at once; the gradients of a batch are summed. All at once when null."""
+    packing: Literal["concat", "best_fit", "crop"] = "concat"
+    """How documents are put into windows: end to end; whole where they fit, with padding (and documents.mask unless it is
+    given); or from their beginnings, cropped where a window ends, which loses the rest. Losses do not compare across them."""
     seed: NonNegativeInt = 0
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto is a GPU where there is one."""
@@ -276,6 +292,10 @@ class TrainSettings(Settings):
     """When a source has too few tokens: stop; train fewer steps; or let the other sources give more."""
     verify: bool = False
     """Compare the sha256 of every shard before the first step."""
+    verify_tokens: bool = False
+    """Compare a checksum of what is on the device with that of what was read, each batch; waits for the device."""
+    read_ahead: bool = False
+    """Have the system fetch all windows of a batch at once, before they are read; for disks that answer slowly."""
     progress_every: PositiveInt = 5
     """Steps between lines of progress."""
     model: ModelSettings = ModelSettings()
@@ -303,10 +323,34 @@ class TrainSettings(Settings):
     init: Literal["all", "weights"] = "all"
     """What is taken from it: all, for the same data in the same order; or only the weights, for any data from its start."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _mask_packed(cls, given: Any) -> Any:
+        """Documents that share a window only because they fit do not see each other, unless it is said that they do."""
+        if not isinstance(given, dict) or given.get("packing") != "best_fit":
+            return given
+        documents = given.get("documents", {})
+        if isinstance(documents, DocumentSettings):
+            documents = documents.model_dump(exclude_unset=True)
+        return given | {"documents": {"mask": True} | documents} if isinstance(documents, dict) else given
+
+    @property
+    def ramp(self) -> tuple[tuple[int, int], ...]:
+        """Tokens and windows of `batch_ramp`."""
+        return tuple((stretch.tokens, stretch.windows) for stretch in self.batch_ramp)
+
+    @property
+    def tokens(self) -> int:
+        """Of all steps, with padding."""
+        return windows_before(ramp_steps(self.ramp, self.seq_len), self.windows, self.steps) * self.seq_len
+
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:
-        if self.windows % (self.micro_windows or self.windows):
-            raise ValueError(f"micro_windows {self.micro_windows} must divide windows {self.windows}")
+        for windows in (self.windows, *(stretch.windows for stretch in self.batch_ramp)):
+            if windows % (self.micro_windows or windows):
+                raise ValueError(f"micro_windows {self.micro_windows} must divide windows {windows}")
+        if self.packing != "concat" and self.objective.name != "causal":
+            raise ValueError(f"packing {self.packing} is for the causal objective; {self.objective.name} takes concat")
         if self.documents.needed and self.objective.name != "causal":
             raise ValueError(
                 f"documents are told to the causal objective; {self.objective.name} moves tokens, leave documents out"
