@@ -117,7 +117,11 @@ class Deduplication:
             (pack.number, pack.span, pack.kept, entry, self._emitted[pack.number])
             for pack, entry in zip(self.own, held, strict=True)
         ]
-        return extension(index, self.stage, run, self.ranges, packs)
+        return extension(index, self.stage, run, self.ranges, packs, self._extra())
+
+    def _extra(self) -> dict[str, dict[str, Any]]:
+        """Entries of what else an index holds, by name."""
+        return {}
 
     def _bring(self) -> None:
         """Let the packs of the index stand before those of this run."""
@@ -187,18 +191,25 @@ class Deduplication:
         emitted = self._tasks(
             dedup_tasks.emit, [([*pack.identity(), how], {"stage": self.stage, "pack": pack} | how, pack) for pack in self.own]
         )
+        return self._noted(emitted, wave)
+
+    def _noted(self, emitted: list[Manifest], wave: int) -> list[Manifest]:
+        """Note what the packs have emitted, for an index."""
         for pack, manifest in zip(self.own, emitted, strict=True):
             self._emitted[pack.number] += [entry | {"wave": wave} for entry in manifest["sent"]]
         return emitted
 
+    def _brought_in(self, wave: int) -> list[Manifest]:
+        """What the packs of the index have emitted in a wave."""
+        return [{"sent": [entry for entry in manifest["sent"] if entry["wave"] == wave]} for manifest in self._brought]
+
     def _resolved(self, emitted: list[Manifest], wave: int) -> list[Manifest]:
-        brought = [{"sent": [entry for entry in manifest["sent"] if entry["wave"] == wave]} for manifest in self._brought]
         more = {"chain": self._chain, "first_pack": self.first_pack, "width": self._pack_width}
         return self._tasks(
             dedup_tasks.resolve,
             [
                 ([sent_identity(sent), *more.values()], {"sent": sent} | more, None)
-                for sent in received([*brought, *emitted]).values()
+                for sent in received([*self._brought_in(wave), *emitted]).values()
             ],
         )
 

@@ -81,26 +81,47 @@ def emit_grouped(
     return files.close()
 
 
-def resolve_grouped(work: Storage, prefix: str, *, stage: GroupDeduplicator, sent: list[Sent], width: int) -> Manifest:
+def key_again(
+    work: Storage, prefix: str, *, stage: GroupDeduplicator, files: list[str], model: str, ranges: int, batch_rows: int
+) -> Manifest:
+    """Emitted rows as they would be with another model."""
+    stage.set_up()
+    learned = pa.concat_tables(read_batches(work, model))
+    again = ExchangeFiles(work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows)
+    for file in files:
+        for table in read_batches(work, file):
+            again.add(table.set_column(table.schema.get_field_index("key"), "key", stage.keys_of(table, learned)))
+    return again.close()
+
+
+def resolve_grouped(
+    work: Storage, prefix: str, *, stage: GroupDeduplicator, sent: list[Sent], first_pack: int, width: int
+) -> Manifest:
     """Stream over the rows of a key range: of each key, equal checks become pairs with the first of them, and those of different
     checks are compared with one another.
 
-    The state is at most `most_compared` rows of one key.
+    The state is at most `most_compared` rows of one key. Packs before `first_pack` are those of an index: their documents have
+    been judged.
     """
     stage.set_up()
     found = pair_files(work, prefix, width)
+    own = np.uint64(first_pack) << np.uint64(ADDRESS_ROW_BITS)
     held: pa.Table | None = None
     for table in merged(work, sent, EMITTED):
         for start in range(0, table.num_rows, ROWS_AT_ONCE):
             piece = table.slice(start, ROWS_AT_ONCE)
             before = 0 if held is None else held.num_rows
             rows = piece if held is None else pa.concat_tables([held, piece])
-            held = _compared(stage, rows.combine_chunks(), before, found)
+            held = _compared(stage, rows.combine_chunks(), before, found, own)
     return found.close()
 
 
-def _compared(stage: GroupDeduplicator, rows: pa.Table, before: int, found: ExchangeFiles) -> pa.Table:
-    """Add the pairs of rows, those `before` being compared already; returns what later rows may have to be compared with."""
+def _compared(stage: GroupDeduplicator, rows: pa.Table, before: int, found: ExchangeFiles, own: np.uint64) -> pa.Table:
+    """Add the pairs of rows, those `before` being compared already, whose later document has an address from `own` on.
+
+    Returns:
+        What later rows may have to be compared with.
+    """
     keys, checks = rows["key"].to_numpy(), rows["check"].to_numpy()
     opens = np.ones(len(keys), dtype=bool)
     opens[1:] = (keys[1:] != keys[:-1]) | (checks[1:] != checks[:-1])
@@ -110,7 +131,8 @@ def _compared(stage: GroupDeduplicator, rows: pa.Table, before: int, found: Exch
     distinct = rows.take(pa.array(place)).combine_chunks()
     # what was compared already stands in front, one row a check
     left, right = stage.meet(distinct, min(before, len(place)))
-    found.add(_ordered(rows, np.concatenate([head[repeats], place[left]]), np.concatenate([repeats, place[right]])))
+    pairs = _ordered(rows, np.concatenate([head[repeats], place[left]]), np.concatenate([repeats, place[right]]))
+    found.add(pairs.filter(pa.array(pairs["b"].to_numpy() >= own)))
     last = int(np.searchsorted(keys[place], keys[-1], side="left"))
     return distinct.slice(max(last, distinct.num_rows - stage.most_compared))
 

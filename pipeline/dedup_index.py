@@ -1,8 +1,11 @@
-"""An index of documents that a deduplication has seen, for later runs to be judged against.
+"""An index of what a corpus stage has seen, for later runs to be judged against.
 
     PATH/index.json                                 what it was made with, and its segments in order
-    PATH/segments/<name>/<pack>.documents.arrow     row, id, sketch (and signature) of each document, kept and removed ones alike
-    PATH/segments/<name>/<pack>.<n>.emit.arrow      their emitted rows, in key ranges
+    PATH/segments/<name>/<pack>.documents.arrow     row and id of each document, kept and removed ones alike; of deduplications
+                                                    also its sketch (and signature)
+    PATH/segments/<name>/<pack>.<n>.emit.arrow      their emitted rows, in key ranges; of editors the copies that count
+    PATH/segments/<name>/model.arrow                what the stage has learned, where it learns and no segment before has it
+    PATH/segments/<name>/filter-<range>.arrow       the bits of a Bloom filter, in place of packs
 
 A run's documents become a segment. Packs are numbered through all segments, so addresses ascend with the order of the runs.
 """
@@ -11,15 +14,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.exchange import range_count
 from gristmill.pipeline.storage import Storage
-from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.documents import Batch
+from gristmill.stages.indexed import Indexed
 
 if TYPE_CHECKING:
     from datasketch import LeanMinHash
@@ -59,11 +62,17 @@ class Index:
     segments: list[dict[str, Any]] = field(default_factory=list)
     later: list[dict[str, Any]] = field(default_factory=list)
     """Segments of runs after this one, where this run's own is written anew before them."""
+    alone: bool = False
+    """No other run extends the index meanwhile, so what no segment names is left over from a run that was killed, and goes."""
 
     @property
     def packs(self) -> list[dict[str, Any]]:
         """The packs of all segments, in order."""
         return [pack for segment in self.segments for pack in segment["packs"]]
+
+    def more(self, name: str) -> list[dict[str, Any]]:
+        """Entries of the files called `name` that segments hold beside their packs, in order."""
+        return [segment["more"][name] for segment in self.segments if name in segment.get("more", {})]
 
     @property
     def next_pack(self) -> int:
@@ -94,22 +103,20 @@ class Index:
         return [self.ranges, [segment["name"] for segment in self.segments]]
 
 
-def made_with(stage: Deduplicator) -> dict[str, Any]:
+def made_with(stage: Indexed) -> dict[str, Any]:
     """What two stages must have in common for one to read the other's index: settings, and what they make of a probe."""
     import pyarrow as pa
 
-    left_out = {"name", "checkpoint", "keep", "cluster", "index", "against", "verify"}
     words = "Two runs of one crawl share most of their pages, so the later one is judged against the earlier one's index.\n"
-    probe = Batch.of(pa.table({"id": ["probe"], "source": ["s"], "file": ["f"], "position": [0], "text": [words * 2]}))
+    url = "https://User@Crawl.Example:443/a/../b//?id=1&utm_source=probe#part"
+    row = {"id": "probe", "source": "s", "file": "f", "position": 0, "text": words * 2, "url": url}
     stage.set_up()
-    emitted = [stage.emit(probe, wave) if stage.waves > 1 else stage.emit(probe) for wave in range(stage.waves)]
-    sketches = stage.sketches(probe)
-    found = [[table[name].to_pylist() for name in ("key", "check")] for table in emitted]
-    digest = hashlib.sha256(json.dumps([found, None if sketches is None else sketches.to_pylist()]).encode()).hexdigest()
-    return {"stage": stage.kind, "settings": stage.model_dump(mode="json", exclude=left_out), "probe": digest[:32]}
+    found = stage.index_probe(Batch.of(pa.Table.from_pylist([row])))
+    digest = hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    return {"stage": stage.kind, "settings": stage.index_settings(), "probe": digest[:32]}
 
 
-def open_index(path: str, stage: Deduplicator, run: str, *, must_exist: bool, in_place: bool = False) -> Index:
+def open_index(path: str, stage: Indexed, run: str, *, must_exist: bool, in_place: bool = False) -> Index:
     """The index at `path`, as it was before this run.
 
     Args:
@@ -128,10 +135,8 @@ def open_index(path: str, stage: Deduplicator, run: str, *, must_exist: bool, in
             raise UserError(f"{path}: holds no index; a run with {stage.label}.index={path} writes one")
         if storage.exists() and storage.find():
             raise UserError(f"{path}: holds files, and they are no index; choose another folder for {stage.label}.index")
-        return Index(storage)
-    facts = storage.get_json(INDEX)
-    if facts.get("format") != FORMAT:
-        raise UserError(f"{path}/{INDEX}: has format {facts.get('format')!r}; this version reads format {FORMAT}")
+        return Index(storage, alone=in_place)
+    facts = _facts(storage, path)
     mine = made_with(stage)
     for name in ("stage", "settings", "probe"):
         if facts[name] != mine[name]:
@@ -146,10 +151,10 @@ def open_index(path: str, stage: Deduplicator, run: str, *, must_exist: bool, in
                 "index without them, or give this run another output folder if its documents are new"
             )
         segments, later = segments[:at], segments[at + 1 :]
-    return Index(storage, facts["ranges"] if segments or later else None, segments, later)
+    return Index(storage, facts["ranges"] if segments or later else None, segments, later, in_place)
 
 
-def indexes_of(stage: Deduplicator, run: str, *, in_place: bool = False) -> tuple[Index | None, Index | None]:
+def indexes_of(stage: Indexed, run: str, *, in_place: bool = False) -> tuple[Index | None, Index | None]:
     """The index that a stage reads and the one that it writes, each None where it has none; of one folder they are the same.
 
     Raises:
@@ -168,6 +173,35 @@ def indexes_of(stage: Deduplicator, run: str, *, in_place: bool = False) -> tupl
             "and extend it, or choose a new folder"
         )
     return against, extended
+
+
+def _facts(storage: Storage, path: str) -> dict[str, Any]:
+    """What `index.json` says, once it is seen that all files are there which it names; bytes are checked when they are used.
+
+    Raises:
+        UserError: something is missing, or it is no index.
+    """
+    damaged = "bring it back from a copy, or write a new index by running the earlier runs again"
+    try:
+        facts: dict[str, Any] = storage.get_json(INDEX)
+        if facts.get("format") != FORMAT:
+            raise UserError(f"{path}/{INDEX}: has format {facts.get('format')!r}; this version reads format {FORMAT}")
+        named = {entry["file"] for segment in facts["segments"] for entry in entries_of(segment)}
+        _ = [facts[name] for name in ("stage", "settings", "probe", "ranges")]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}/{INDEX}: is damaged ({type(error).__name__}: {error}); {damaged}") from None
+    if missing := sorted(named - set(storage.find("segments"))):
+        more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        raise UserError(f"{path}: is damaged: {missing[0]}{more} that {INDEX} names is not there; {damaged}")
+    return facts
+
+
+def entries_of(segment: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The entries of all files of a segment."""
+    for pack in segment["packs"]:
+        yield pack["held"]
+        yield from pack["emitted"]
+    yield from segment.get("more", {}).values()
 
 
 def _other(path: str, name: str, there: Any, mine: Any) -> str:
@@ -198,7 +232,7 @@ class Extension:
     """Name in the index -> file in the run's work folder."""
 
     def write(self, work: Storage) -> None:
-        """Copy the files, then name them in `index.json`.
+        """Copy the files, then name them in `index.json`, then delete those of this run's earlier segment.
 
         Raises:
             UserError: another run has extended the index meanwhile.
@@ -219,12 +253,22 @@ class Extension:
                         copy.write(block)
         segments = [*self.index.segments, self.segment, *self.index.later]
         storage.put_json(INDEX, self.facts | {"format": FORMAT, "segments": segments})
-        for old in (one for one in there if one["run"] == self.segment["run"] and one["name"] != self.segment["name"]):
-            storage.delete(f"segments/{old['name']}")
+        kept = {entry["file"] for segment in segments for entry in entries_of(segment)}
+        known = {entry["file"] for segment in there for entry in entries_of(segment)}
+        gone = (set(storage.find("segments")) if self.index.alone else known) - kept
+        for old in sorted(gone):
+            storage.delete(old)
+        for folder in sorted({old.rsplit("/", 1)[0] for old in gone} - {name.rsplit("/", 1)[0] for name in kept}):
+            storage.delete(folder)
 
 
 def extension(
-    index: Index, stage: Deduplicator, run: str, ranges: int, packs: Sequence[tuple[int, int, int, Any, list[Any]]]
+    index: Index,
+    stage: Indexed,
+    run: str,
+    ranges: int,
+    packs: Sequence[tuple[int, int, int, Any, list[Any]]],
+    more: Mapping[str, dict[str, Any]] | None = None,
 ) -> Extension:
     """What a run adds to an index.
 
@@ -234,8 +278,12 @@ def extension(
         run: name of the run.
         ranges: key ranges of the emitted rows.
         packs: for each (number, span, documents, entry of the documents' file, entries of the emitted rows' files).
+        more: entries of other files, by name.
     """
-    digest = hashlib.sha256(json.dumps([run, [[one["sha256"] for one in [held, *rows]] for *_, held, rows in packs]]).encode())
+    more = more or {}
+    held_files = [*([one["sha256"] for one in [held, *rows]] for *_, held, rows in packs)]
+    hashed = [run, held_files, *([more[name]["sha256"]] for name in sorted(more))]
+    digest = hashlib.sha256(json.dumps(hashed).encode())
     name = f"{len(index.segments):04d}-{digest.hexdigest()[:16]}"
     files: dict[str, str] = {}
     described = []
@@ -251,6 +299,9 @@ def extension(
             {"number": number, "span": span, "documents": documents, "held": held | {"file": named}, "emitted": rows}
         )
     segment = {"name": name, "run": run, "documents": sum(one["documents"] for one in described), "packs": described}
+    if more:
+        files |= {f"segments/{name}/{one}.arrow": entry["file"] for one, entry in more.items()}
+        segment["more"] = {one: entry | {"file": f"segments/{name}/{one}.arrow"} for one, entry in more.items()}
     return Extension(index, made_with(stage) | {"ranges": ranges}, segment, files)
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gristmill.pipeline.dedup_index import IndexPack
+from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.exchange import Sent
 from gristmill.pipeline.parts import Pack, read_pack
 from gristmill.pipeline.steps import Manifest, file_entry
@@ -30,18 +31,37 @@ HELD = pa.schema(
 
 
 def bring_pack(work: Storage, prefix: str, *, index: Storage, pack: dict[str, Any]) -> Manifest:
-    """Copy a pack of the index into the work folder."""
-    entries = []
-    for number, entry in enumerate([pack["held"], *pack["emitted"]]):
-        name = f"{prefix}.{number}.arrow"
-        with index.open(entry["file"]) as source, work.create(name) as copy:
-            while block := source.read(1 << 22):
-                copy.write(block)
-        copied = file_entry(work, name)
-        if copied["sha256"] != entry["sha256"]:
-            raise ValueError(f"{index.url}/{entry['file']}: is not as index.json says; the index is damaged")
-        entries.append(entry | copied)
+    """Copy a pack of the index into the work folder.
+
+    Raises:
+        UserError: a file is not what the index says.
+    """
+    entries = [_brought(work, prefix, index, at, entry) for at, entry in enumerate([pack["held"], *pack["emitted"]])]
     return {"files": entries, "held": entries[0], "sent": entries[1:]}
+
+
+def bring_file(work: Storage, prefix: str, *, index: Storage, entry: dict[str, Any]) -> Manifest:
+    """Copy a file of the index into the work folder.
+
+    Raises:
+        UserError: it is not what the index says.
+    """
+    held = _brought(work, prefix, index, 0, entry)
+    return {"files": [held], "held": held}
+
+
+def _brought(work: Storage, prefix: str, index: Storage, number: int, entry: dict[str, Any]) -> dict[str, Any]:
+    name = f"{prefix}.{number}.arrow"
+    with index.open(entry["file"]) as source, work.create(name) as copy:
+        while block := source.read(1 << 22):
+            copy.write(block)
+    copied = file_entry(work, name)
+    if copied["sha256"] != entry["sha256"]:
+        raise UserError(
+            f"{index.url}/{entry['file']}: is not as index.json says; the index is damaged: bring it back from a copy, or write "
+            "a new index by running the earlier runs again"
+        )
+    return entry | copied
 
 
 def index_pack(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, removals: str | None) -> Manifest:

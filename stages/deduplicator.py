@@ -7,11 +7,11 @@ deduplicator says which rows a batch emits, and how similar two documents are.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from gristmill.stages.corpus_stage import CorpusStage
+from gristmill.stages.indexed import Indexed
 from gristmill.stages.keeper import Keep
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gristmill.stages.documents import Batch
 
 
-class Deduplicator(CorpusStage):
+class Deduplicator(Indexed):
     """A corpus stage that removes all but one of each cluster of documents."""
 
     one_key: ClassVar[bool] = False
@@ -37,8 +37,8 @@ class Deduplicator(CorpusStage):
 
     index: str | None = None
     """Folder where an index of this run's documents is written for later runs, or extended by them. It needs `keep: earliest`,
-    and documents must count one by one (`cluster: direct` of minhash): then crawl A, and B against A's index, leave what A and B
-    in one run would."""
+    and documents must count one by one (`cluster: direct`, where there is a choice): then crawl A, and B against A's index, leave
+    what A and B in one run would."""
 
     @model_validator(mode="after")
     def _fits_an_index(self) -> Self:
@@ -49,6 +49,16 @@ class Deduplicator(CorpusStage):
         if self.index and not (self.one_key or self.direct):
             raise ValueError("an index needs cluster: direct; a cluster of later documents could join two that are kept already")
         return self
+
+    def index_settings(self) -> dict[str, Any]:
+        """All but those that say what becomes of documents that are alike."""
+        return self.model_dump(mode="json", exclude={"name", "checkpoint", "keep", "cluster", "index", "against", "verify"})
+
+    def index_probe(self, probe: Batch) -> Any:
+        emitted = [self.emit(probe, wave) if self.waves > 1 else self.emit(probe) for wave in range(self.waves)]
+        sketches = self.sketches(probe)
+        found = [[table[name].to_pylist() for name in ("key", "check")] for table in emitted]
+        return [found, None if sketches is None else sketches.to_pylist()]
 
     @property
     def rows_per_document(self) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Self
-
-from pydantic import model_validator
+from typing import TYPE_CHECKING, ClassVar
 
 from gristmill.stages.deduplicator import Deduplicator
 
@@ -54,13 +52,10 @@ class GroupDeduplicator(Deduplicator):
         """Documents that a model is learned from at most."""
         return 0
 
+    def keys_of(self, emitted: pa.Table, model: pa.Table) -> pa.Array:
+        """Keys (uint64) of rows that were emitted with another model; for stages that learn one."""
+        raise TypeError(f"{type(self).__name__} learns no model")
+
     def emit_grouped(self, batch: Batch, wave: int, model: pa.Table | None) -> pa.Table:
         """As `emit`, and more columns where `meet` needs them; `model` is what `fit` gave."""
         return self.emit(batch, wave)
-
-    @model_validator(mode="after")
-    def _fits_an_index(self) -> Self:
-        # in place of what other deduplicators say: an index holds keys and checks, not what documents of one key are compared by
-        if self.index or self.against:
-            raise ValueError(f"{self.kind} takes no index; index and against are of url_dedup, exact and minhash")
-        return self

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from gristmill.stages.group_deduplicator import GroupDeduplicator
+from gristmill.stages.stage import StageUnavailable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,8 @@ class Semantic(GroupDeduplicator):
     Embeddings come from a column of the input, or from a model of sentence-transformers on this machine (the extra `semantic`).
     A k-means over a sample cuts them into clusters, and within each cluster all pairs are compared (each document with 4,096
     others before it at most): pairs of different clusters are never found. The k-means is computed once and kept; another machine
-    may come to another one. Documents without an embedding, and those of length 0, are never duplicates.
+    may come to another one. An index keeps it too, and later runs take it from there. Documents without an embedding, and those
+    of length 0, are never duplicates.
     """
 
     kind: ClassVar[str] = "semantic"
@@ -148,19 +150,42 @@ class Semantic(GroupDeduplicator):
 
     def emit_grouped(self, batch: Batch, wave: int, model: pa.Table | None) -> pa.Table:
         """One row a document: its cluster, a hash of its embedding, and the embedding."""
-        import numpy as np
         import pyarrow as pa
 
-        from gristmill.stages.embeddings import as_lists, as_matrix, nearest, vector_hashes
+        from gristmill.stages.embeddings import as_lists, vector_hashes
 
         vectors, rows = self.vectors(batch)
-        cluster = np.zeros(len(rows), dtype=np.int64)
-        if model is not None and len(rows):
-            cluster = nearest(vectors, as_matrix(model["vector"]))
-        # spread over all keys, which are cut into equal ranges
-        keys = (cluster.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        columns = {"key": keys, "check": vector_hashes(vectors), "row": rows}
+        columns = {"key": self._keys(vectors, model), "check": vector_hashes(vectors), "row": rows}
         return pa.table({**columns, "vector": as_lists(vectors)})
+
+    def keys_of(self, emitted: pa.Table, model: pa.Table) -> pa.Array:
+        """The clusters of embeddings, by centroids that they were not emitted with."""
+        import pyarrow as pa
+
+        from gristmill.stages.embeddings import as_matrix
+
+        return pa.array(self._keys(as_matrix(emitted["vector"]), model))
+
+    def _keys(self, vectors: np.ndarray, model: pa.Table | None) -> np.ndarray:
+        """The cluster of each embedding, spread over all keys, which are cut into equal ranges.
+
+        Raises:
+            StageUnavailable: the centroids, of an earlier run's index perhaps, are of embeddings of another length.
+        """
+        import numpy as np
+
+        from gristmill.stages.embeddings import as_matrix, nearest
+
+        cluster = np.zeros(len(vectors), dtype=np.int64)
+        if model is not None and len(vectors):
+            centroids = as_matrix(model["vector"])
+            if centroids.shape[1] != vectors.shape[1]:
+                raise StageUnavailable(
+                    f"{self.label}: embeddings have {vectors.shape[1]} numbers, those that its k-means has learned from "
+                    f"{centroids.shape[1]}; all should be of one model"
+                )
+            cluster = nearest(vectors, centroids)
+        return (cluster.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
 
     def meet(self, rows: pa.Table, first: int) -> tuple[np.ndarray, np.ndarray]:
         from gristmill.stages.embeddings import as_matrix, similar_rows

@@ -51,7 +51,8 @@ def test_what_the_engine_asks_of_it():
         ({}, "give embedding, a column such as meta.embedding, or model"),
         ({"embedding": "meta.a", "model": "b"}, "one of the two"),
         ({"embedding": "url"}, "should be meta.KEY"),
-        ({"embedding": "meta.a", "against": "x", "keep": "earliest"}, "semantic takes no index"),
+        ({"embedding": "meta.a", "against": "x"}, "it must be keep: earliest"),
+        ({"embedding": "meta.a", "index": "x", "keep": "earliest", "cluster": "components"}, "an index needs cluster: direct"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong, message):

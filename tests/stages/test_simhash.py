@@ -130,8 +130,8 @@ def test_what_the_engine_asks_of_it():
     [
         ({"blocks": 4}, "blocks should be more"),
         ({"blocks": 30, "distance": 15}, "take fewer blocks"),
-        ({"index": "x", "keep": "earliest", "cluster": "direct"}, "simhash takes no index"),
-        ({"index": "x"}, "simhash takes no index"),  # and no word of what would make an index of other stages right
+        ({"index": "x", "keep": "earliest"}, "an index needs cluster: direct"),
+        ({"against": "x"}, "it must be keep: earliest"),
         ({"distance": -1}, "greater than or equal to 0"),
     ],
 )
