@@ -23,6 +23,8 @@ EXAMPLES: dict[str, str] = {
     "quality_classifier": "out/texts out/best --model quality.bin --top 0.1",
     "domains": "out/texts out/labelled --model topics.bin --key topic",
     "percentile": "out/texts out/longer --signal word_count --top 0.5 --by language",
+    "rules": "out/texts out/long --signals.word_count.at-least 50",
+    "replace": "out/texts out/unlinked --pattern 'https?://\\S+'",
     "perplexity": "out/texts out/measured --model en.lm --buckets corpus",
     "lines": "out/texts out/lines --flavour llama3",
     "paragraphs": "out/texts out/paragraphs --flavour ccnet",
