@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
 from gristmill.pipeline.errors import UserError
@@ -16,6 +16,9 @@ train_app = App(
     help="Train a model on token shards, and ask what a model is like. An output folder with a checkpoint is continued.\n\n"
     "Example: gristmill train tiny --set data=out/web/shards steps=20 schedule.steps=20 --output out/tiny",
 )
+
+
+Plain = Annotated[bool, Parameter(name="--plain", negative="", show_default=False)]
 
 
 @contextmanager
@@ -41,19 +44,20 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
 
 
 @train_app.default
-def train(config: str, /, *, set: Sets = (), output: str | None = None, as_json: AsJson = False) -> None:
+def train(config: str, /, *, set: Sets = (), output: str | None = None, plain: Plain = False, as_json: AsJson = False) -> None:
     """Train a model on token shards.
 
     Args:
         config: a file, or the name of a shipped one such as tiny.
         set: changes to the settings, each PATH=VALUE.
         output: folder for checkpoints and metrics.jsonl; default: runs/ and the name of the configuration.
+        plain: show lines of progress also on a terminal, not a table.
         as_json: print what it came to as JSON.
     """
     with told():
         from gristmill.trainer.train import train as start
 
-        result = start(config, set, output)
+        result = start(config, set, output, plain=plain)
     _show(result, as_json)
 
 

@@ -15,7 +15,9 @@ from gristmill.trainer.settings import TrainSettings
 class Meter:
     """Measures one step at a time."""
 
-    def __init__(self, settings: TrainSettings, length: int, cost: int, vocabulary: int, device: torch.device) -> None:
+    def __init__(
+        self, settings: TrainSettings, length: int, cost: int, vocabulary: int, device: torch.device, devices: int = 1
+    ) -> None:
         """Measure steps of this model.
 
         Args:
@@ -24,7 +26,9 @@ class Meter:
             cost: FLOPs a token, forward and backward.
             vocabulary: rows of the embedding.
             device: where the model is.
+            devices: how many of this kind train together.
         """
+        self.devices = devices
         self.device, self.seq_len, self.length, self.cost = device, settings.seq_len, length, cost
         self.causal = flops.flops_per_token(settings.model, vocabulary, length, causal=True)
         self.started = time.perf_counter()
@@ -34,7 +38,7 @@ class Meter:
         self.started = time.perf_counter()
 
     def row(self, batch: Ready) -> dict[str, float]:
-        """Of the step that ends now: tokens and milliseconds, memory, and utilisation on a GPU whose peak is known."""
+        """Of the step that ends now: tokens, milliseconds, memory; on GPUs of known peak, the utilisation of all of them."""
         seconds = time.perf_counter() - self.started
         return {
             "tokens_per_second": batch.tokens / seconds,
@@ -56,6 +60,6 @@ class Meter:
         if peak is None:
             return {}
         return {
-            "mfu": flops.utilisation(positions, self.cost, peak),
-            "mfu_causal": flops.utilisation(positions, self.causal, peak),
+            "mfu": flops.utilisation(positions, self.cost, peak, self.devices),
+            "mfu_causal": flops.utilisation(positions, self.causal, peak, self.devices),
         }

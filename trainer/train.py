@@ -16,6 +16,7 @@ from gristmill.trainer import checkpoint, run_folder
 from gristmill.trainer.checkpoint_saver import Saver
 from gristmill.trainer.config import read_config
 from gristmill.trainer.data import settle
+from gristmill.trainer.display import display_for
 from gristmill.trainer.settings import ParallelSettings, TrainSettings
 from gristmill.trainer.training import Diverged, Training
 from gristmill.trainer.world import World, joined, launched, own_device
@@ -23,13 +24,16 @@ from gristmill.trainer.world import World, joined, launched, own_device
 __all__ = ["Diverged", "Training", "run", "train"]
 
 
-def train(config: str | Path, sets: Sequence[str] = (), output: str | Path | None = None) -> dict[str, Any]:
+def train(
+    config: str | Path, sets: Sequence[str] = (), output: str | Path | None = None, *, plain: bool = True
+) -> dict[str, Any]:
     """Train a model, or go on where the output folder's newest checkpoint stands.
 
     Args:
         config: a YAML file, or the name of a shipped configuration.
         sets: `path=value` each; they replace what the configuration says.
         output: gets `train.json`, `metrics.jsonl` and `checkpoints/`; `runs/<name>` when None.
+        plain: show lines of progress also where standard error is a terminal, not a table.
 
     Returns:
         `output`, `steps` done, `tokens`, `parameters`, `device`, `first_loss` and `last_loss` (None when there were no steps),
@@ -40,15 +44,15 @@ def train(config: str | Path, sets: Sequence[str] = (), output: str | Path | Non
         ConfigError: mistakes in the configuration, the data or the output folder.
         Diverged: the loss is not finite.
     """
-    return _start(lambda: read_config(config, sets), output)
+    return _start(lambda: read_config(config, sets), output, plain)
 
 
-def run(settings: TrainSettings, output: str | Path | None = None) -> dict[str, Any]:
+def run(settings: TrainSettings, output: str | Path | None = None, *, plain: bool = True) -> dict[str, Any]:
     """`train`, with settings already read."""
-    return _start(lambda: settings, output)
+    return _start(lambda: settings, output, plain)
 
 
-def _start(read: Callable[[], TrainSettings], output: str | Path | None) -> dict[str, Any]:
+def _start(read: Callable[[], TrainSettings], output: str | Path | None, plain: bool) -> dict[str, Any]:
     """Meet the other processes, if a launcher started several, and train with them."""
     launch = launched()
     prepared: list[tuple[TrainSettings, torch.device]] = []
@@ -61,17 +65,17 @@ def _start(read: Callable[[], TrainSettings], output: str | Path | None) -> dict
 
     if launch.size == 1:
         settings, device = prepare()
-        return _run(settings, output, World().arranged(settings, device), device)
+        return _run(settings, output, World().arranged(settings, device), device, plain)
     # before they meet, since settings say how; a mistake is told once they have, by one of them for all
     with suppress(Exception):
         prepare()
     how = prepared[0] if prepared else (None, torch.device("cpu"))
     with joined(launch, how[1], how[0].parallel if how[0] else ParallelSettings()) as world:
         settings, device = world.agree(prepare)
-        return _run(settings, output, world.arranged(settings, device), device)
+        return _run(settings, output, world.arranged(settings, device), device, plain)
 
 
-def _run(settings: TrainSettings, output: str | Path | None, world: World, device: torch.device) -> dict[str, Any]:
+def _run(settings: TrainSettings, output: str | Path | None, world: World, device: torch.device, plain: bool) -> dict[str, Any]:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     say = _say if world.first else _say_nothing
@@ -86,13 +90,13 @@ def _run(settings: TrainSettings, output: str | Path | None, world: World, devic
         with (
             Saver(folder, settings.checkpoint, device) as saver,
             (folder / run_folder.METRICS_FILE if world.first else Path(os.devnull)).open("a", encoding="utf-8") as metrics,
+            display_for(settings.name, steps, every=settings.progress_every, plain=plain, quiet=not world.first) as display,
         ):
             for row in training.steps():
                 rows = [*rows[:1], row]
                 metrics.write(json.dumps(row) + "\n")
                 metrics.flush()
-                if row["step"] % settings.progress_every == 0 or row["step"] in (1, steps):
-                    say(_progress(row, steps))
+                display.show(row)
                 saver.check()
                 if settings.checkpoint.due(row["step"], steps):
                     saver.save(training.state())
@@ -135,15 +139,6 @@ def _begin(folder: Path, training: Training) -> list[dict[str, Any]]:
     """Say what the run is, and drop what the log has beyond it; the rows that stay."""
     run_folder.write_run_file(folder, training.description())
     return run_folder.metrics_up_to(folder, training.step)
-
-
-def _progress(row: dict[str, Any], steps: int) -> str:
-    return (
-        f"step {row['step']}/{steps}  loss {row['loss']:.4f}  rate {row['learning_rate']:.2e}  "
-        f"{row['tokens_per_second']:,.0f} tokens/s  waited {row['data_wait_ms']:.1f} ms for data"
-        + (f"  held out {row['held_out']['all']['loss']:.4f}" if "held_out" in row else "")
-        + (f"  not taken: {row['skipped']}" if "skipped" in row else "")
-    )
 
 
 def _say(line: str) -> None:

@@ -63,7 +63,9 @@ class Training:
         self.average = RunningAverage(self.model, settings.average_decay) if settings.average_decay is not None else None
         self.loader = Loader(shards, plan, settings.seed)
         self.batches = Batches(settings, self.loader, self.objective, device, self.world)
-        self.meter = Meter(settings, self.objective.length, self.flops, self.model.embedding.num_embeddings, device)
+        self.meter = Meter(
+            settings, self.objective.length, self.flops, self.model.embedding.num_embeddings, device, self.world.size
+        )
         self.data_state = self.loader.state()
         self.tokenizer = shards.tokenizer.model_dump()
 
