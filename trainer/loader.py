@@ -184,6 +184,11 @@ class Loader:
         """Which targets of `rows` do not count, each of shape (micro, seq_len), None where all do; arguments as of `rows`."""
         return [self._reader.ignored(draw.sources[part], draw.windows[part]) for part in share(draw, micro, rank, ranks)]
 
+    def masked(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> list[NDArray[np.bool_] | None]:
+        """Which tokens of `rows` are read and never a target, by the masks of the shards; each of the shape of `rows`, None where
+        no source of the plan has a mask. Arguments as of `rows`."""
+        return [self._reader.masked(draw.sources[part], draw.windows[part]) for part in share(draw, micro, rank, ranks)]
+
     def will_need(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> None:
         """Have what `rows` is about to read fetched from disk; returns without waiting. Arguments as of `rows`."""
         for part in share(draw, micro, rank, ranks):

@@ -73,6 +73,31 @@ class WindowReader:
                 found[place, filled:] = True
         return found[:, 1:]
 
+    def masked(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """Which tokens of `rows` the shards say are read and not learned; None where none of these sources has any.
+
+        Returns:
+            Shape (n, seq_len + 1).
+        """
+        if not any(source.masked for source in self._sources):
+            return None
+        length = self.plan.seq_len + 1
+        found = np.zeros((len(windows), length), dtype=bool)
+        for number in np.unique(sources).tolist():
+            places, source = np.flatnonzero(sources == number), self._sources[number]
+            if not source.masked:
+                continue
+            if self.plan.packed:
+                packed = self.plan.packed[number]
+                window, at, pieces = _pieces(packed, windows[places])
+                where, starts, lengths = places[window] * length + at, packed.starts[pieces], packed.lengths[pieces]
+            else:
+                where, starts = places * length, windows[places] * self.plan.seq_len
+                lengths = np.full(len(places), length)
+            for place, start, size in zip(where.tolist(), starts.tolist(), lengths.tolist(), strict=True):
+                found.reshape(-1)[place : place + size] = ~source.stream.counted(start, start + size)
+        return found
+
     def will_need(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> None:
         """Tell the system that these windows are read soon, so that it fetches them all at once; returns without waiting."""
         for source, window in zip(sources.tolist(), windows.tolist(), strict=True):
@@ -122,6 +147,7 @@ class _Source:
         self.stream = stream
         self.shards: list[NDArray[Any]] = getattr(stream, "pieces", [])
         self.ends: list[NDArray[Any]] = getattr(stream, "ends", []) if self.shards else []
+        self.masked: bool = getattr(stream, "is_masked", False)
         self.begins = np.array([0, *accumulate(len(shard) for shard in self.shards)], dtype=np.int64)
 
     def read(self, flat: NDArray[np.int64], places: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[Any]) -> None:
