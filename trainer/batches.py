@@ -60,7 +60,11 @@ class Batches:
         rank, ranks = self.world.data_rank, self.world.data_ranks
         micro = self.settings.micro_windows or len(draw.sources) // ranks
         rows = self.loader.rows(draw, micro, rank=rank, ranks=ranks)
-        parts = make_micro_batches(rows, draw, self.objective, self.settings.seed, rank=rank, ranks=ranks)
+        ignored = self.loader.ignored(draw, micro, rank=rank, ranks=ranks)
+        masked = self.loader.masked(draw, micro, rank=rank, ranks=ranks)
+        parts = make_micro_batches(
+            rows, draw, self.objective, self.settings.seed, rank=rank, ranks=ranks, ignored=ignored, masked=masked
+        )
         if self.settings.documents.needed:
             documents = self.loader.documents(draw, micro, rank=rank, ranks=ranks)
             parts = with_documents(parts, documents, self.settings.documents)

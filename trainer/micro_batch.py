@@ -17,6 +17,9 @@ from gristmill.trainer.objectives import Objective
 from gristmill.trainer.positions import positions_in_documents
 from gristmill.trainer.settings import DocumentSettings
 
+MARK = 1 << 40
+"""What is added to the id of a token that is no target, while an objective moves tokens about."""
+
 
 @dataclass(frozen=True)
 class MicroBatch:
@@ -58,6 +61,7 @@ def make_micro_batches(
     rank: int = 0,
     ranks: int = 1,
     ignored: Sequence[NDArray[np.bool_] | None] | None = None,
+    masked: Sequence[NDArray[np.bool_] | None] | None = None,
 ) -> list[MicroBatch]:
     """What `Loader.rows` read, as the objective makes it.
 
@@ -69,12 +73,16 @@ def make_micro_batches(
         rank: as given to `Loader.rows`.
         ranks: as given to `Loader.rows`.
         ignored: of `Loader.ignored`; only the causal objective has such.
+        masked: of `Loader.masked`: tokens that are no target, wherever the objective puts them.
     """
     made = []
-    for number, (rows, not_counted) in enumerate(zip(parts, ignored or [None] * len(parts), strict=True)):
+    none = [None] * len(parts)
+    for number, (rows, not_counted, not_learned) in enumerate(zip(parts, ignored or none, masked or none, strict=True)):
         start = (number * ranks + rank) * len(rows)
         sources = torch.from_numpy(draw.sources[start : start + len(rows)].astype(np.int64))
         if objective.settings.name == "causal":
+            if not_learned is not None:
+                not_counted = not_learned[:, 1:] if not_counted is None else not_counted | not_learned[:, 1:]
             tensor = torch.from_numpy(rows)
             following, counted = tensor[:, 1:], rows.shape[0] * (rows.shape[1] - 1)
             if not_counted is not None:
@@ -82,11 +90,14 @@ def make_micro_batches(
                 counted -= int(not_counted.sum())
             made.append(MicroBatch(tensor[:, :-1], following, None, counted, sources))
             continue
+        if not_learned is not None:
+            rows = rows + MARK * not_learned  # a token keeps its mark wherever it goes
         examples = [
             objective.example(row, (seed, int(draw.sources[start + n]), int(draw.windows[start + n]), draw.step))
             for n, row in enumerate(rows)
         ]
         ids, targets = np.stack([each.ids for each in examples]), np.stack([each.targets for each in examples])
+        ids, targets = ids % MARK, np.where(targets >= MARK, IGNORED, targets)
         prefix = None
         if objective.settings.bidirectional_prefix and objective.settings.name != "fill_in_the_middle":
             prefix = torch.tensor([each.prefix for each in examples])
