@@ -174,7 +174,9 @@ class Training:
         """The learning rate of an update on so many tokens."""
         schedule = self.settings.schedule
         if schedule.clock == "tokens":
-            share = rate_factor(schedule, self.data_state["tokens"], batch, schedule.tokens or self.plan.targets_before(self.last))
+            share = rate_factor(
+                schedule, self.data_state["tokens"], batch, schedule.tokens or self.plan.targets_before(self.last)
+            )
         else:
             share = rate_factor(schedule, self.step, 1, schedule.steps or self.last)
         return self.settings.optimizer.learning_rate * share
