@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from gristmill.pipeline.cli_classifier import classifier_app
+from gristmill.pipeline.cli_embeddings import embeddings_app
 from gristmill.pipeline.cli_export import export
 from gristmill.pipeline.cli_forget import forget
 from gristmill.pipeline.cli_importance import importance_app
@@ -64,6 +65,7 @@ for _group in (
     mixture_app,
     tokenizer_app,
     classifier_app,
+    embeddings_app,
     perplexity_app,
     importance_app,
     shards_app,

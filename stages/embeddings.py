@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gristmill.stages.fasttext_file import is_word_vectors, path_of_vectors
 from gristmill.stages.stage import StageUnavailable
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def sentence_model(folder: str) -> Any:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise StageUnavailable(
-            f"{folder}: a model needs sentence-transformers ({error}); pip install 'gristmill[semantic]' (the stage semantic "
-            "also takes embeddings in a column, embedding: meta.KEY)"
+            f"{folder}: a model needs sentence-transformers ({error}); pip install 'gristmill[semantic]', or give a file of word "
+            "vectors (.bin, .vec); the stage semantic also takes embeddings in a column, embedding: meta.KEY"
         ) from error
     try:
         return SentenceTransformer(folder, device="cpu", local_files_only=True)
@@ -45,23 +46,59 @@ def sentence_model(folder: str) -> Any:
         raise StageUnavailable(f"{folder} holds no sentence-transformers model ({error})") from error
 
 
-def model_files(folder: str, label: str) -> list[str]:
-    """The files of a model's folder, sorted.
+def load_model(model: str) -> None:
+    """Load what a setting names: a file of word vectors or the folder of a model of sentence-transformers.
+
+    Raises:
+        StageUnavailable: a library is missing, or there is no such model.
+    """
+    if is_word_vectors(model):
+        from gristmill.stages.word_vectors import load_word_vectors
+
+        load_word_vectors(model)
+    else:
+        sentence_model(model)
+
+
+def model_libraries(model: str) -> tuple[str, ...]:
+    """The libraries that decide what a model makes of texts."""
+    return ("numpy", "numba") if is_word_vectors(model) else ("sentence-transformers", "torch")
+
+
+def model_files(model: str, label: str) -> list[str]:
+    """The file of word vectors, or the files of a model's folder, sorted.
 
     Args:
-        folder: of the model.
+        model: as in `load_model`.
         label: of the stage, for the message.
 
     Raises:
-        StageUnavailable: there is no such folder.
+        StageUnavailable: there is no such file or folder.
     """
-    if not os.path.isdir(folder):
-        raise StageUnavailable(f"{label}: {folder} is no folder; give one with a sentence-transformers model")
-    return sorted(os.path.join(inside, name) for inside, _, names in os.walk(folder) for name in names)
+    if is_word_vectors(model):
+        path = path_of_vectors(model)
+        if not os.path.isfile(path):
+            raise StageUnavailable(f"{label}: {path} is no file; give word vectors of fastText (.bin, .vec)")
+        return [path]
+    if not os.path.isdir(model):
+        raise StageUnavailable(
+            f"{label}: {model} is no folder; give one with a sentence-transformers model, or a file of word vectors (.bin, .vec)"
+        )
+    return sorted(os.path.join(inside, name) for inside, _, names in os.walk(model) for name in names)
 
 
-def model_vectors(folder: str, texts: Sequence[str]) -> tuple[Vectors, NDArray[np.int64]]:
-    """Embeddings of texts by a model, and their rows: all of them."""
+def model_vectors(model: str, texts: Sequence[str]) -> tuple[Vectors, NDArray[np.int64]]:
+    """Embeddings of texts, and their rows: all of them, or with word vectors those of which a word has one."""
+    if is_word_vectors(model):
+        # kernels, which who gives embeddings in a column does without
+        from gristmill.stages.word_vectors import load_word_vectors
+
+        return _of_length_one(load_word_vectors(model).of(texts), np.arange(len(texts), dtype=np.int64))
+    return sentence_vectors(model, texts)
+
+
+def sentence_vectors(folder: str, texts: Sequence[str]) -> tuple[Vectors, NDArray[np.int64]]:
+    """Embeddings of texts by a model of sentence-transformers, and their rows: all of them."""
     model = sentence_model(folder)
     # one at a time: in a batch, what a text is padded with depends on its neighbours, and so do the last bits
     vectors = [model.encode([text], batch_size=1, show_progress_bar=False, convert_to_numpy=True)[0] for text in texts]

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class Semantic(GroupDeduplicator):
     """Keep one of the documents whose embeddings have nearly the same direction.
 
-    Embeddings come from a column of the input, or from a model of sentence-transformers on this machine (the extra `semantic`).
+    Embeddings come from a column of the input, from word vectors, or from a model of sentence-transformers on this machine (the
+    extra `semantic`).
+
     A k-means over a sample cuts them into clusters, and within each cluster all pairs are compared (each document with 4,096
     others before it at most): pairs of different clusters are never found. The k-means is computed once and kept; another machine
     may come to another one. An index keeps it too, and later runs take it from there. Documents without an embedding, and those
@@ -38,8 +40,9 @@ class Semantic(GroupDeduplicator):
     """Column with the embedding, a list of numbers of one length: `meta.KEY`, since a reader puts columns of its own there."""
 
     model: str | None = None
-    """Folder of a sentence-transformers model instead; nothing is downloaded. Each text is embedded two to four times, by itself:
-    for more than some 100,000 documents, compute embeddings once and give them as a column."""
+    """Instead: a file of word vectors of fastText (.bin, .vec or fasttext:FILE), see `gristmill embeddings train`, or the folder
+    of a sentence-transformers model; nothing is downloaded. Each text is embedded two to four times, by itself: with a
+    transformer and more than some 100,000 documents, compute embeddings once and give them as a column."""
 
     similarity_at_least: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Least cosine similarity of two duplicates."""
@@ -63,7 +66,7 @@ class Semantic(GroupDeduplicator):
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.embedding is None) == (self.model is None):
-            raise ValueError("give embedding, a column such as meta.embedding, or model, a folder; one of the two")
+            raise ValueError("give embedding, a column such as meta.embedding, or model, a file or folder; one of the two")
         if self.embedding is not None and not self.embedding.startswith("meta."):
             raise ValueError(f"embedding is {self.embedding!r}; should be meta.KEY: columns of the input stand in meta")
         return self
@@ -89,21 +92,26 @@ class Semantic(GroupDeduplicator):
         return self.learn_from
 
     def library_names(self) -> tuple[str, ...]:
-        return (*self.libraries, *(("sentence-transformers", "torch") if self.model else ()))
+        if self.model is None:
+            return self.libraries
+        from gristmill.stages.embeddings import model_libraries
+
+        return tuple(dict.fromkeys((*self.libraries, *model_libraries(self.model))))
 
     def set_up(self) -> None:
         """Load the model.
 
         Raises:
-            StageUnavailable: sentence-transformers is not installed, or the folder holds no model.
+            StageUnavailable: a library is not installed, or there is no such model.
         """
         if self.model is not None:
-            from gristmill.stages.embeddings import sentence_model
+            from gristmill.stages.embeddings import load_model
 
-            sentence_model(self.model)
+            load_model(self.model)
 
     def code(self) -> list[str]:
-        return ["gristmill.stages.embeddings", "gristmill.stages.group_deduplicator"]
+        modules = ("embeddings", "group_deduplicator", *(("word_vectors",) if self.model else ()))
+        return [f"gristmill.stages.{module}" for module in modules]
 
     def files(self) -> list[str]:
         """The model's files."""
