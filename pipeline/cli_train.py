@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
-from gristmill.pipeline.errors import UserError
+from gristmill.pipeline.errors import GuardrailStop, UserError
 
 train_app = App(
     name="train",
@@ -45,7 +45,9 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
 
 @train_app.default
 def train(config: str, /, *, set: Sets = (), output: str | None = None, plain: Plain = False, as_json: AsJson = False) -> None:
-    """Train a model on token shards.
+    """Train a model on token shards; torchrun and srun start it on several processes.
+
+    Example: torchrun --nproc-per-node 2 -m gristmill.pipeline train tiny --set data=out/web/shards parallel.data=fsdp
 
     Args:
         config: a file, or the name of a shipped one such as tiny.
@@ -55,10 +57,19 @@ def train(config: str, /, *, set: Sets = (), output: str | None = None, plain: P
         as_json: print what it came to as JSON.
     """
     with told():
+        from gristmill.trainer.train import Diverged
         from gristmill.trainer.train import train as start
+        from gristmill.trainer.world import ToldElsewhere, wait_for_the_first
 
-        result = start(config, set, output, plain=plain)
-    _show(result, as_json)
+        try:
+            result = start(config, set, output, plain=plain)
+        except Diverged as error:
+            raise GuardrailStop(str(error)) from error
+        except ToldElsewhere:
+            wait_for_the_first()
+            raise SystemExit(2) from None
+    if result:  # of several processes, the first has one
+        _show(result, as_json)
 
 
 @train_app.command(name="describe")
@@ -229,6 +240,42 @@ def train_export(run: str, folder: str, /, *, step: int | None = None, as_json: 
 
         result = export_run(run, folder, step)
     _show(result, as_json)
+
+
+@train_app.command(name="size")
+def train_size(*, flops: float, unique_tokens: float | None = None, as_json: AsJson = False) -> None:
+    """Show how large a model, how many tokens, what batch and learning rate a budget is for, by several published laws.
+
+    Example: gristmill train size --flops 1e19 --unique-tokens 2e8
+
+    Args:
+        flops: operations of the whole training, forward and backward.
+        unique_tokens: how many the data has; shows what repeating them comes to.
+        as_json: print JSON.
+    """
+    from gristmill.trainer.sizing import report
+
+    try:
+        rows = report(flops, unique_tokens=unique_tokens)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if as_json:
+        show_json(rows)
+        return
+    numbers = ("parameters", "tokens", "loss", "flops_a_token", "batch_tokens", "learning_rate", "steps")
+    shown = [{"law": row["law"]} | {key: _brief(row[key]) for key in numbers} | {"config": row["config"]} for row in rows]
+    print_table(shown)
+    print()
+    for row in rows:
+        unsure = f" UNVERIFIED: {row['uncertain']}." if row["uncertain"] else ""
+        print(
+            f"{row['law']}: {row['source']}.{unsure}" + (f" {row['note'][:1].upper()}{row['note'][1:]}." if row["note"] else "")
+        )
+    print("config: the shipped configuration of the nearest size.")
+
+
+def _brief(value: float | None) -> str | None:
+    return None if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 @train_app.command(name="which")

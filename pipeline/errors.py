@@ -6,7 +6,7 @@ class UserError(Exception):
 
 
 class GuardrailStop(Exception):
-    """A stage removed more than its guardrail allows; the message says what was found. Exit status 3."""
+    """A stage removed more than its guardrail allows, or a training diverged; the message says what was found. Exit status 3."""
 
 
 class TaskFailed(Exception):

@@ -6,6 +6,7 @@ tensor-parallel peers share a data rank and read the same ones. Peers have neigh
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -256,13 +257,21 @@ def joined(launch: Launch, device: torch.device, settings: ParallelSettings) -> 
     )
     try:
         yield World(launch.rank, launch.size, launch.local_rank)
-    except RuntimeError as error:
+    except BaseException as error:
+        # the end of this process lets the others know, and it has to speak before it; on GPUs, parting would wait for the others'
+        # share of a sum that they may never send
+        if not on_gpu or isinstance(error, ValueError | OSError):
+            atexit.register(_part)
         # gloo's words where a process is gone, which has said why
-        if launch.rank and ("Connection closed by peer" in str(error) or "Connection reset by peer" in str(error)):
+        if launch.rank and isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer", str(error)):
             raise ToldElsewhere from error
         raise
-    # not after an error: the others may be anywhere, and the end of this process lets them know
     dist.destroy_process_group()
+
+
+def _part() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def own_device(name: str, launch: Launch) -> torch.device:
