@@ -267,10 +267,7 @@ def train_size(*, flops: float, unique_tokens: float | None = None, as_json: AsJ
     print_table(shown)
     print()
     for row in rows:
-        unsure = f" UNVERIFIED: {row['uncertain']}." if row["uncertain"] else ""
-        print(
-            f"{row['law']}: {row['source']}.{unsure}" + (f" {row['note'][:1].upper()}{row['note'][1:]}." if row["note"] else "")
-        )
+        print(f"{row['law']}: {'; '.join(row[key] for key in ('source', 'uncertain', 'note') if row[key])}")
     print("config: the shipped configuration of the nearest size.")
 
 
