@@ -17,6 +17,13 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 """Of Okabe & Ito 2008, told apart by the colour-blind (from memory)."""
 WIDTH, HEIGHT, LEFT, TOP = 640, 260, 70, 20
 MOST_POINTS = 800
+MARKED_POINTS = 40
+"""Lines of at most so many points show each of them: a measurement now and then is no curve."""
+ANSWERS = {
+    "accuracy": "accuracy",
+    "accuracy_norm": "accuracy a byte",
+    "answer_bits_per_byte": "bits a byte of the right answers",
+}
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Trainings</title>
 <style>body{{font:14px sans-serif;margin:2em}}svg{{max-width:100%}}text{{font:11px sans-serif}}</style></head>
@@ -89,6 +96,15 @@ def _measures(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Callable[[dict
         measures[f"held out, {name}: bits a byte"] = lambda row, name=name: (  # type: ignore[misc]
             row.get("held_out", {}).get(name, {}).get("bits_per_byte")
         )
+    for name in held:
+        measures[f"held out, {name}: loss"] = lambda row, name=name: (  # type: ignore[misc]
+            row.get("held_out", {}).get(name, {}).get("loss")
+        )
+    for name in sorted({name for row in every for name in row.get("tasks", {})}):
+        for key, what in ANSWERS.items():
+            measures[f"{name}: {what}"] = lambda row, name=name, key=key: (  # type: ignore[misc]
+                row.get("tasks", {}).get(name, {}).get(key)
+            )
     for name in sources if len(sources) > 1 else ():
         measures[f"loss of {name}"] = lambda row, name=name: row.get("source_loss", {}).get(name)  # type: ignore[misc]
     for key in ("learning_rate", "gradient_norm", "tokens_per_second", "data_wait_ms", "mfu"):
@@ -118,9 +134,15 @@ def chart(title: str, lines: dict[str, list[Point]], colours: dict[str, str]) ->
         drawn = thinned([point for point in line if math.isfinite(point[1])], MOST_POINTS)
         parts.append(
             f'<polyline fill="none" stroke="{colours[run]}" stroke-width="1.5" points="{" ".join(map(placed, drawn))}"/>'
-            f'<text x="{right}" y="{TOP + 8 + 14 * number}" text-anchor="end" fill="{colours[run]}">{escape(run)}</text>'
+            + "".join(_marked(placed(point), colours[run]) for point in drawn if len(drawn) <= MARKED_POINTS)
+            + f'<text x="{right}" y="{TOP + 8 + 14 * number}" text-anchor="end" fill="{colours[run]}">{escape(run)}</text>'
         )
     return f'<h2>{escape(title)}</h2>\n<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">{"".join(parts)}</svg>'
+
+
+def _marked(place: str, colour: str) -> str:
+    across, up = place.split(",")
+    return f'<circle cx="{across}" cy="{up}" r="2.5" fill="{colour}"/>'
 
 
 def thinned(line: list[Point], most: int) -> list[Point]:

@@ -5,6 +5,8 @@ import pytest
 from gristmill.trainer.config import ConfigError
 from gristmill.trainer.report import chart, report, thinned
 
+TASK = {"accuracy": 0.5, "accuracy_norm": 0.6, "answer_bits_per_byte": 1.2, "items": 9}
+
 
 def write(folder, losses, **more):
     folder.mkdir()
@@ -20,23 +22,40 @@ def test_points_stand_where_they_are_by_hand():
 
 
 def test_several_runs_are_drawn_into_one_file_that_needs_no_other(tmp_path):
-    held = {"held_out": {"all": {"loss": 2.0, "bits_per_byte": 1.0}}, "source_loss": {"web": 2.0, "books": 3.0}}
+    held = {
+        "held_out": {"all": {"loss": 2.0, "bits_per_byte": 1.0}},
+        "tasks": {"piqa": TASK},
+        "source_loss": {"web": 2.0, "books": 3.0},
+    }
     runs = [write(tmp_path / "<a>", [5.0, 4.0, 3.0], **held), write(tmp_path / "b", [6.0, 5.0], learning_rate=0.1)]
     found = report(runs, tmp_path / "report.html")
     assert found["charts"] == [
         "loss, nats a token",
         "held out, all: bits a byte",
+        "held out, all: loss",
+        "piqa: accuracy",
+        "piqa: accuracy a byte",
+        "piqa: bits a byte of the right answers",
         "loss of books",
         "loss of web",
         "learning rate",
     ]
     page = (tmp_path / "report.html").read_text()
-    assert page.count("<svg") == 5
-    assert page.count("<polyline") == 2 + 1 + 1 + 1 + 1
+    assert page.count("<svg") == 9
+    assert page.count("<polyline") == 2 + 8
     assert "&lt;a&gt;" in page
     assert "<a>" not in page
     assert "http" not in page
     assert "src=" not in page
+
+
+def test_few_points_are_marked_and_the_axis_is_tokens_of_all_runs(tmp_path):
+    drawn = chart("accuracy", {"a": [(100, 1)], "b": [(50, 2), (1250, 3)]}, {"a": "#000", "b": "#111"})
+    assert drawn.count("<circle") == 3
+    assert '<circle cx="70.0" cy="125.0" r="2.5" fill="#111"/>' in drawn
+    assert ">50</text>" in drawn
+    assert ">1,250 tokens</text>" in drawn
+    assert "<circle" not in chart("loss", {"a": [(n, n) for n in range(41)]}, {"a": "#000"})
 
 
 def test_long_lines_keep_their_ends():
