@@ -14,6 +14,7 @@ from gristmill.trainer.loader import Draw, Loader
 from gristmill.trainer.micro_batch import MicroBatch, make_micro_batches, with_documents
 from gristmill.trainer.objectives import Objective
 from gristmill.trainer.settings import TrainSettings
+from gristmill.trainer.staging import Sent, Staging
 from gristmill.trainer.world import World
 
 
@@ -34,7 +35,8 @@ class Batches:
 
     def __init__(self, settings: TrainSettings, loader: Loader, objective: Objective, device: torch.device, world: World) -> None:
         """Read where the loader stands when they are first asked for."""
-        self.settings, self.loader, self.objective, self.device, self.world = settings, loader, objective, device, world
+        self.settings, self.loader, self.objective, self.world = settings, loader, objective, world
+        self.staging = Staging(device, verify=settings.verify_tokens)
 
     def up_to(self, last: int) -> Iterator[Ready]:
         """The batches up to a step; while one is trained on, a thread reads the next."""
@@ -46,7 +48,7 @@ class Batches:
             reading = pool.submit(self._read, draw)
             while True:
                 asked = time.perf_counter()
-                micro_batches = [part.to(self.device) for part in reading.result()]
+                micro_batches = self.staging.take(reading.result())
                 ready = Ready(draw, micro_batches, self.loader.state(), time.perf_counter() - asked, self.loader.tokens - before)
                 if draw.step < last:
                     before = self.loader.tokens
@@ -56,9 +58,11 @@ class Batches:
                 if ready.draw.step >= last:
                     return
 
-    def _read(self, draw: Draw) -> list[MicroBatch]:
+    def _read(self, draw: Draw) -> Sent:
         rank, ranks = self.world.data_rank, self.world.data_ranks
         micro = self.settings.micro_windows or len(draw.sources) // ranks
+        if self.settings.read_ahead:
+            self.loader.will_need(draw, micro, rank=rank, ranks=ranks)
         rows = self.loader.rows(draw, micro, rank=rank, ranks=ranks)
         ignored = self.loader.ignored(draw, micro, rank=rank, ranks=ranks)
         masked = self.loader.masked(draw, micro, rank=rank, ranks=ranks)
@@ -68,4 +72,4 @@ class Batches:
         if self.settings.documents.needed:
             documents = self.loader.documents(draw, micro, rank=rank, ranks=ranks)
             parts = with_documents(parts, documents, self.settings.documents)
-        return [part.pinned() for part in parts] if self.device.type == "cuda" else parts
+        return self.staging.send(draw.step, parts)

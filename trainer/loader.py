@@ -195,7 +195,7 @@ class Loader:
             self._reader.will_need(draw.sources[part], draw.windows[part])
 
     def spans(self, source: int, window: int) -> list[tuple[int, int]]:
-        """From token to token of a source's stream, what stands in a window; end to end, without its last target."""
+        """From token to token of a source's stream, what stands in a window; without the first of the next."""
         return self._reader.spans(source, window)
 
     def state(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -39,17 +39,14 @@ class MicroBatch:
     """Shape (windows, length): the place of each token in its document; None where it is that in the window."""
 
     def to(self, device: torch.device) -> Self:
-        """On a device; from pinned memory while the device goes on working."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """On a device; from pinned memory this returns before it is done, so that memory must stay as it is until then."""
+        moved: dict[str, Any] = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors().items()}
+        return replace(self, **moved)
 
-    def pinned(self) -> Self:
-        """In memory that a GPU reads by itself."""
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+    def tensors(self) -> dict[str, Tensor]:
+        """Those that there are, by field."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors: dict[str, Any] = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
-        return replace(self, **tensors)
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
 def make_micro_batches(

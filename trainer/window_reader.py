@@ -105,7 +105,7 @@ class WindowReader:
                 self._sources[source].will_need(start, stop)
 
     def spans(self, source: int, window: int) -> list[tuple[int, int]]:
-        """From token to token of the source's stream, what stands in a window; end to end, without its last target."""
+        """From token to token of the source's stream, what stands in a window; without the first of the next."""
         if self.plan.packed:
             return self.plan.packed[source].spans(window)
         return [(window * self.plan.seq_len, (window + 1) * self.plan.seq_len)]
