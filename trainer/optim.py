@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from gristmill.trainer.model import Decoder, is_hidden_matrix
+from gristmill.trainer.muon import Muon
 from gristmill.trainer.mup import parameter_groups
 from gristmill.trainer.settings import OptimizerSettings
 
@@ -91,7 +92,7 @@ def make_optimizer(model: Decoder, settings: OptimizerSettings, *, fused: bool) 
         {"params": [each for each in others if each.dim() >= 2], "weight_decay": settings.weight_decay},
         {"params": [each for each in others if each.dim() < 2], "weight_decay": 0.0},
     ]
-    muon = torch.optim.Muon(
+    muon = Muon(
         [{"params": matrices, "rate_factor": settings.muon.learning_rate / settings.learning_rate}],
         lr=settings.muon.learning_rate,
         weight_decay=settings.weight_decay,
