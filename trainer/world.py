@@ -100,6 +100,10 @@ def misfits(settings: TrainSettings, size: int) -> list[str]:
         found.append(
             f"windows is {settings.windows}, which does not divide by {by}; set windows to a multiple of {ranks * (micro or 1)}"
         )
+    if settings.optimizer.name == "adafactor" and (tensor > 1 or (parallel.data == "fsdp" and ranks > 1)):
+        found.append(
+            "optimizer.name is adafactor, which needs each matrix whole; set parallel.data=ddp and parallel.tensor=1, or take adamw"
+        )
     if tensor == 1:
         return found
     for what, count in (
@@ -115,8 +119,6 @@ def misfits(settings: TrainSettings, size: int) -> list[str]:
         found.append("model.qk_norm is width, a norm over all heads, which parallel.tensor splits; set parallel.tensor=1")
     if parallel.data == "ddp" and ranks > 1:
         found.append(f"parallel.data is ddp, which goes with parallel.tensor=1; set parallel.data=fsdp for {ranks} x {tensor}")
-    if settings.optimizer.name == "adafactor":
-        found.append("optimizer.name is adafactor, which needs rows and columns whole; set parallel.tensor=1")
     return found
 
 
