@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gristmill.pipeline.counts import Counts, count, text_bytes, whitespace_words
+from gristmill.pipeline.counts import NOT_JUDGED, Counts, count, text_bytes, whitespace_words
 from gristmill.pipeline.ledger import removal_rows
 from gristmill.stages.documents import DOCUMENTS, Batch
 from gristmill.stages.editor import Edited, Editor
@@ -93,6 +93,8 @@ def _run_filters(outcome: Outcome, filters: list[Filter], given: dict[str, np.nd
         first = verdict.first_failed
         rules = Counter(verdict.rules[index].name for index in first[dropped])
         outcome.counts[stage.label] = count(sizes[before], None if words is None else words[before], alive[before], dict(rules))
+        if unjudged := _not_judged(batch, before & ~verdict.judged):
+            outcome.counts[stage.label][NOT_JUDGED] = unjudged
         removed_at.append((stage, verdict, dropped))
         if reported is not None:
             reported = reported.filter(pa.array(alive[reported["row"].to_numpy()]))
@@ -107,6 +109,16 @@ def _run_filters(outcome: Outcome, filters: list[Filter], given: dict[str, np.nd
             table = table.append_column(pa.field(name, pa.float64()), pa.array(values, pa.float64(), from_pandas=True))
         outcome.signals.append(table)
     outcome.documents = batch.table.filter(pa.array(alive))
+
+
+def _not_judged(batch: Batch, rows: np.ndarray) -> dict[str, int]:
+    """Documents by language, those without one under an empty name."""
+    if not rows.any():
+        return {}
+    if "language" not in batch.table.column_names:
+        return {"": int(rows.sum())}
+    languages = batch.table["language"].filter(pa.array(rows)).to_pylist()
+    return dict(sorted(Counter(language or "" for language in languages).items()))
 
 
 def _filter_removals(batch: Batch, stage: Filter, verdict: Verdict, rows: np.ndarray) -> pa.Table:

@@ -9,9 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Counts = dict[str, Any]
-"""`in`, `kept`, `removed`, `edited`, `rules` {rule: count}, `bytes_in`, `bytes_kept`, `words_in`, `words_kept`.
+"""`in`, `kept`, `removed`, `edited`, `rules` {rule: count}, `bytes_in`, `bytes_kept`, `words_in`, `words_kept`; of a filter that
+could not judge some documents `not_judged` {their language, or nothing: count}.
 
 Words are None before extraction."""
+
+NOT_JUDGED = "not_judged"
+_BY_NAME = ("rules", NOT_JUDGED)
 
 
 def text_bytes(documents: pa.Table) -> np.ndarray:
@@ -40,13 +44,14 @@ def _integers(values: pa.Array) -> np.ndarray:
 def add(total: Counts | None, more: Counts) -> Counts:
     """The sum of two counts."""
     if total is None:
-        return more | {"rules": dict(more["rules"])}
+        return {name: dict(value) if name in _BY_NAME else value for name, value in more.items()}
     summed: Counts = {}
-    for name, value in more.items():
-        if name == "rules":
-            summed[name] = {rule: total[name].get(rule, 0) + value.get(rule, 0) for rule in sorted({*total[name], *value})}
+    for name in dict.fromkeys([*total, *more]):
+        if name in _BY_NAME:
+            held, value = total.get(name, {}), more.get(name, {})
+            summed[name] = {key: held.get(key, 0) + value.get(key, 0) for key in sorted({*held, *value})}
         else:
-            summed[name] = None if value is None or total[name] is None else total[name] + value
+            summed[name] = None if more[name] is None or total[name] is None else total[name] + more[name]
     return summed
 
 

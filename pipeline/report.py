@@ -64,6 +64,7 @@ def report_html(published: PublishedRun) -> str:
         tiles=_tiles(published, stages),
         svg=funnel_svg(rows),
         stages=stages,
+        doubts=[str(told) for told in published.facts.get("doubts") or ()],
         sources=by_source(rows),
         removals=_removals(published, rows, counts),
         every_rule=bool(counts),

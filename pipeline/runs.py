@@ -13,7 +13,8 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
 from gristmill.pipeline.cluster import Cluster, DaskCluster, InProcess
-from gristmill.pipeline.dedup_index import indexes_of
+from gristmill.pipeline.dedup_index import check_indexes
+from gristmill.pipeline.doubts import doubts_of_judging, doubts_of_reading, doubts_of_stages
 from gristmill.pipeline.driver import Driver, Options, stage_labels
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.forget_purge import Purged, purge
@@ -44,7 +45,6 @@ from gristmill.pipeline.setup_check import set_up_stages, try_stages
 from gristmill.pipeline.steps import StepStore
 from gristmill.pipeline.storage import Storage
 from gristmill.stages.corpus_stage import sees_corpus
-from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
 from gristmill.stages.stage import Stage
 
@@ -61,7 +61,8 @@ class RunResult:
     reused: dict[str, int] = field(default_factory=dict)
     """Tasks whose result of an earlier run was taken, by step."""
     doubts: list[str] = field(default_factory=list)
-    """What looks like a mistake, though the run went well: a source of which nothing could be read."""
+    """What looks like a mistake, though the run went well: a source of which nothing could be read, a stage that could judge no
+    document. They stand in `run.json` and in the report, too."""
     purged: Purged = field(default_factory=Purged)
     """What was deleted of the finished steps, where a forgetting was brought to its end."""
 
@@ -172,9 +173,7 @@ def carry_out(job: Job) -> RunResult:
     facts = facts | {"work": work_folders(folder, kept, job.previous)}
     # here first: kernels are compiled once, and the workers find them in the cache; the extractor's child is a worker's affair
     try_stages([stage for stage in _stages(recipe) if stage.needs != "html"])
-    for stage in _stages(recipe):
-        if isinstance(stage, Deduplicator):
-            indexes_of(stage, job.options.run, in_place=job.options.in_place)
+    check_indexes(_stages(recipe), job.options.run, in_place=job.options.in_place)
     with taken(folder), Progress(quiet=job.quiet) as progress, _cluster(job.workers) as place:
         forgotten = Forgotten.of(folder)
         if job.forget:
@@ -197,6 +196,12 @@ def carry_out(job: Job) -> RunResult:
             state, funnel = driver.state, driver.state.funnel()
             facts |= {"other_records": state.other_totals(), "unreadable_gaps": state.gaps}
             facts |= {"forgotten": len(forgotten.by_id)}
+            facts["doubts"] = [
+                *doubts_of_stages(recipe),
+                *doubts_of_reading(recipe, funnel, facts["other_records"]),
+                *doubts_of_judging(recipe, funnel),
+                *doubts_of_places(recipe, forgotten, job.files),
+            ]
             publish(folder, kept, publication.files, facts, funnel)
             for extension in driver.extensions:
                 extension.write(kept)
@@ -205,8 +210,7 @@ def carry_out(job: Job) -> RunResult:
             if first and folder.get_json(RUN)["status"] == "running":
                 folder.put_json(RUN, facts | {"status": "stopped"})
             raise
-    doubts = [*_doubts(recipe, funnel, facts["other_records"]), *doubts_of_places(recipe, forgotten, job.files)]
-    return RunResult(folder.url, funnel, runner.computed, runner.reused, doubts, purged)
+    return RunResult(folder.url, funnel, runner.computed, runner.reused, facts["doubts"], purged)
 
 
 def _driven(
@@ -238,25 +242,6 @@ def _purge(folder: Storage, kept: Storage, runner: Runner, facts: Facts, forgott
             purged += purge(other, {})
     forgotten.done().save(folder)
     return purged
-
-
-def _doubts(recipe: Recipe, funnel: dict[str, Any], other_records: dict[str, int]) -> list[str]:
-    """What looks like a mistake in how a source is read."""
-    found = []
-    for row in funnel["rows"]:
-        if row["stage"] != READ or row["kept"]:
-            continue
-        settings = recipe.sources[row["source"]].read
-        where = f"source {row['source']}: read as {settings.format}"
-        if row["in"]:
-            rules = ", ".join(f"{rule} {number:,}" for rule, number in sorted(row["rules"].items(), key=lambda item: -item[1]))
-            found.append(f"{where}, all {row['in']:,} records are removed ({rules}); are its read settings right?")
-        elif any(other_records.values()):
-            others = ", ".join(f"{kind} {number:,}" for kind, number in other_records.items() if number)
-            found.append(f"{where}, its files hold no documents, only records of other kinds ({others}); is read.format right?")
-        else:
-            found.append(f"{where}, its files hold no records")
-    return found
 
 
 def check_options(

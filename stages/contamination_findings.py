@@ -13,6 +13,7 @@ from gristmill.stages.contamination_scores import CorpusCounts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gristmill.stages.contamination_index import Index
     from gristmill.stages.contamination_scores import Scorer
     from gristmill.stages.contamination_similarity import SimilarItems
     from gristmill.stages.decontaminate import Decontaminate
@@ -43,7 +44,7 @@ def findings_of(stage: Decontaminate, totals: Mapping[str, np.ndarray], left: Ma
     share = item_shares(scorer, before.every(runs))
     remaining = item_shares(scorer, after.every(runs))
     by_source = {source: item_shares(scorer, held) for source, held in sorted(before.holding.items())}
-    looked_for = searched(scorer)
+    looked_for = searched(scorer.index)
     found, stays = stage.is_found(share), stage.is_found(remaining)
     items = scorer.index.items
     rows_of: dict[str, list[int]] = {}
@@ -107,9 +108,19 @@ def item_shares(scorer: Scorer | SimilarItems, holding: NDArray[np.int64]) -> Fl
     return found
 
 
-def searched(scorer: Scorer | SimilarItems) -> NDArray[np.bool_]:
+def not_looked_for(index: Index | SimilarItems) -> dict[str, int]:
+    """Benchmarks of which no item is looked for, with how many items they have."""
+    items: dict[str, int] = {}
+    some: set[str] = set()
+    for item, looked_for in zip(index.items, searched(index).tolist(), strict=True):
+        items[item.benchmark] = items.get(item.benchmark, 0) + 1
+        if looked_for:
+            some.add(item.benchmark)
+    return {name: number for name, number in items.items() if name not in some}
+
+
+def searched(index: Index | SimilarItems) -> NDArray[np.bool_]:
     """Which items have a question that is looked for; shape (n_items,)."""
-    index = scorer.index
     found = np.zeros(len(index.items), dtype=bool)
     found[index.text_item[(index.text_runs > 0) & (index.text_part == QUESTION)]] = True
     return found

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import PrivateAttr
 
 from gristmill.stages.corpus_stage import CorpusStage
 from gristmill.stages.filter import Filter
@@ -37,12 +37,14 @@ class CorpusFilter(Filter, CorpusStage):
     """File of the run folder (.json) that tells the `findings` of the run's stages. For these what goes on from the stage is
     surveyed too; `batch.given` then holds the signals of the first survey."""
 
-    @model_validator(mode="after")
-    def _bounds_are_found(self) -> Self:
-        # `settled` copies without this check; given by hand they would be written over without a word
-        if getattr(self, "bounds", None) is not None:
-            raise ValueError("bounds are what the run finds in the corpus; leave them out")
-        return self
+    _bounds: Any = PrivateAttr(default=None)
+    """What the run found in the corpus; no setting, so that none can be given by hand."""
+
+    def with_bounds(self, bounds: Any) -> Self:
+        """The stage with the bounds that were found."""
+        settled = self.model_copy()
+        settled._bounds = bounds
+        return settled
 
     @abstractmethod
     def survey(self, batch: Batch) -> Survey:

@@ -348,6 +348,18 @@ class Decontaminate(CorpusFilter):
         if self.similar_items() is None:
             self.index()
 
+    def doubts(self) -> list[str]:
+        """Benchmarks of which no item is long enough to be looked for."""
+        from gristmill.stages.contamination_findings import not_looked_for
+
+        way = self.way
+        unit = "characters" if way.tokens == "characters" else "words"
+        return [
+            f"{self.label}: looks for none of the {items:,} items of {benchmark}: their questions have fewer than {way.shortest} "
+            f"{unit}; nothing is known of them. Give a lower `shortest`, another method, or leave {benchmark} out"
+            for benchmark, items in not_looked_for(self.similar_items() or self.index()).items()
+        ]
+
     def library_names(self) -> tuple[str, ...]:
         return (*self.libraries, *(("sentence-transformers", "torch") if self.model else ()))
 

@@ -146,6 +146,32 @@ class Verdict:
         return np.asarray(~self.failed.any(axis=0))
 
     @property
+    def judged(self) -> np.ndarray:
+        """bool of shape (n_documents,): some rule had a bound and a value to hold against it; without rules, some signal had a
+        value. What has neither rules nor signals of its own judges all."""
+        import numpy as np
+
+        count = self.failed.shape[1]
+        if not self.rules:
+            signals = [values for name, values in self.signals.items() if name != LANGUAGE_NUMBER]
+            return np.asarray(~np.isnan(signals).all(axis=0)) if signals else np.ones(count, dtype=bool)
+        judged = np.zeros(count, dtype=bool)
+        for rule, values in zip(self.rules, self.values, strict=True):
+            judged |= ~np.isnan(values) & self._bounded(rule, count)
+        return judged
+
+    def _bounded(self, rule: Rule, count: int) -> np.ndarray:
+        """Documents for which a rule has a bound, by their language; bool of shape (n_documents,)."""
+        import numpy as np
+
+        bounded: np.ndarray = np.full(count, rule.threshold is not None)
+        if rule.by_language:
+            languages = self.signals[LANGUAGE_NUMBER]
+            for number in np.unique(languages[~np.isnan(languages)]):
+                bounded[languages == number] = rule.in_language(float(number)).threshold is not None
+        return bounded
+
+    @property
     def first_failed(self) -> np.ndarray:
         """int64 of shape (n_documents,): index of the first failed rule, -1 for kept documents."""
         import numpy as np
@@ -280,6 +306,20 @@ class Filter(Stage):
         """Places in documents that the run folder tells of though they stay (`reports/`): columns row int64, start int64, end
         int64 (characters of the text), text string, detail string, as of `Edited.cuts`; None: there is nothing to tell."""
         return None
+
+    def languages_judged(self) -> list[str] | None:
+        """The languages whose documents it can judge, by the column `language`; None: those of all.
+
+        Documents in others pass. Here the languages with bounds, where there are none for the others.
+        """
+        rules = self.active_rules()
+        if not rules or any(rule.threshold is not None for rule in rules):
+            return None
+        return sorted({key for rule in rules for key, other in rule.by_language.items() if other.threshold is not None})
+
+    def when_nothing_is_judged(self) -> str:
+        """What to look at where no document had a value, as a sentence; empty where there is nothing to say."""
+        return ""
 
     def active_rules(self) -> list[Rule]:
         """The rules whose bound is set, for some language at least."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
 from gristmill.stages.corpus_filter import CorpusFilter, Survey
 from gristmill.stages.filter import Filter, Rule
@@ -46,8 +46,8 @@ class Percentile(CorpusFilter):
     by: Literal["corpus", "language", "source"] = "corpus"
     """Of what it is a share."""
 
-    bounds: dict[str, float] | None = None
-    """Bounds that the share came to; found by the run, not to be set."""
+    _bounds: dict[str, float] | None = PrivateAttr(default=None)
+    """Bounds that the share came to, by group."""
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:
@@ -87,22 +87,28 @@ class Percentile(CorpusFilter):
             by_group.setdefault(group, {})[int(power)] = counts
         share = self.top if self.top is not None else self.bottom or 1.0
         bounds = {group: self._sign * bound_of(counts, share) for group, counts in by_group.items()}
-        return self.model_copy(update={"bounds": bounds})
+        return self.with_bounds(bounds)
 
     def measure(self, batch: Batch) -> dict[str, np.ndarray]:
         """The value; how far it is inside its bound."""
         import numpy as np
 
         values = self._values(batch)
-        bounds = self.bounds or {}
+        bounds = self._bounds or {}
         least = np.array([bounds.get(group, np.nan) for group in self._groups(batch)])
         with np.errstate(invalid="ignore"):
             return {"value": values, "inside_bound": self._sign * (values - least)}
 
     def details(self, batch: Batch, rule: Rule, rows: np.ndarray) -> list[str | None]:
         """The value and its bound."""
-        values, groups, bounds = self._values(batch), self._groups(batch), self.bounds or {}
+        values, groups, bounds = self._values(batch), self._groups(batch), self._bounds or {}
         return [f"{self.signal} {values[row]:.10g}, bound {bounds[groups[row]]:.10g}" for row in rows]
+
+    def when_nothing_is_judged(self) -> str:
+        """Which number nobody has."""
+        if self.signal.startswith("meta."):
+            return f"None has a number under {self.signal}; does a stage before this one, or the input, put it there?"
+        return f"None has a {self.signal}"
 
     @property
     def _sign(self) -> int:

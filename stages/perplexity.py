@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PrivateAttr, field_validator, model_validator
 
 from gristmill.stages.corpus_filter import CorpusFilter, Survey
 from gristmill.stages.filter import Filter, Rule
@@ -89,8 +89,8 @@ class Perplexity(CorpusFilter):
     bucket_key: str = "bucket"
     """Key of the bucket in `meta`, where there are buckets; empty stores none."""
 
-    bounds: dict[str, Bounds] | None = None
-    """Bounds that `buckets: corpus` came to, by language; found by the run, not to be set."""
+    _bounds: dict[str, Bounds] | None = PrivateAttr(default=None)
+    """Bounds that `buckets: corpus` came to, by language."""
 
     @field_validator("shares", "buckets")
     @classmethod
@@ -106,7 +106,11 @@ class Perplexity(CorpusFilter):
             raise ValueError("keep names a bucket, and there are none; set buckets, e.g. to corpus")
         if isinstance(self.sentencepiece, dict) != isinstance(self.model, dict) and self.sentencepiece is not None:
             raise ValueError("model and sentencepiece go together: give one of each, or a table of languages for each")
-        for name, table in (("sentencepiece", self.sentencepiece), ("buckets", self.buckets)):
+        for name, table in (
+            ("sentencepiece", self.sentencepiece),
+            ("buckets", self.buckets),
+            ("per_language", self.per_language),
+        ):
             if isinstance(table, dict) and isinstance(self.model, dict):
                 for language in table:
                     if matching_key(language, self.model) is None:
@@ -124,6 +128,16 @@ class Perplexity(CorpusFilter):
         yield Rule("high_perplexity", "perplexity", at_most=self.max_perplexity)
         yield Rule("low_perplexity", "perplexity", at_least=self.min_perplexity)
         yield Rule("worse_bucket", "perplexity_bucket", at_most=None if self.keep is None else float(BUCKETS.index(self.keep)))
+
+    def languages_judged(self) -> list[str] | None:
+        """Those with a model; where only the bucket decides, of these those with bounds of buckets."""
+        found = super().languages_judged()
+        if isinstance(self.model, dict):
+            found = [language for language in self.model if found is None or matching_key(language, tuple(found))]
+        table = CCNET if self.buckets == "ccnet" else self.buckets
+        if isinstance(table, dict) and [rule.name for rule in self.active_rules()] == ["worse_bucket"]:
+            found = [language for language in (found or table) if matching_key(language, tuple(table))]
+        return found
 
     def perplexity_of(self, batch: Batch) -> np.ndarray:
         """The perplexity of each document, asked for once; NaN where there is none."""
@@ -169,7 +183,7 @@ class Perplexity(CorpusFilter):
         if isinstance(self.buckets, tuple):
             bounds[:] = self.buckets
         elif self.buckets == "corpus":
-            found = self.bounds or {}
+            found = self._bounds or {}
             bounds[:] = [found.get(name, (np.nan, np.nan)) for name in self._groups(batch.table)]
         elif self.buckets is not None:
             table = CCNET if self.buckets == "ccnet" else self.buckets
@@ -214,7 +228,7 @@ class Perplexity(CorpusFilter):
         """The filter with the bounds that the histograms give."""
         low, high = self.shares
         found = {name: (bound_of(counts, low), bound_of(counts, high)) for name, counts in totals.items()}
-        return self.model_copy(update={"bounds": found})
+        return self.with_bounds(found)
 
     def _groups(self, table: pa.Table) -> list[str]:
         """The histogram that each document counts in."""

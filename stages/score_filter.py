@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PrivateAttr, model_validator
 
 from gristmill.stages.corpus_filter import CorpusFilter, Survey
 from gristmill.stages.filter import Filter, Rule
@@ -50,8 +50,8 @@ class ScoreFilter(CorpusFilter):
     seed: NonNegativeInt = 0
     """Of the draws of `pareto`."""
 
-    bounds: dict[str, float] | None = None
-    """Least scores that `top` came to, by language; found by the run, not to be set."""
+    _bounds: dict[str, float] | None = PrivateAttr(default=None)
+    """Least scores that `top` came to, by language."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -96,7 +96,7 @@ class ScoreFilter(CorpusFilter):
         score = self.score_of(batch)
         found = {"score": score}
         if self.top is not None:
-            bounds = self.bounds or {}
+            bounds = self._bounds or {}
             least = np.array([bounds.get(name, 0.0) for name in self._groups(batch.table)])
             found["score_above_bound"] = score - least
         if self.pareto is not None:
@@ -111,7 +111,7 @@ class ScoreFilter(CorpusFilter):
         if rule.name == "not_drawn":
             return [f"score {score[row]:.6f}" for row in rows]
         groups = self._groups(batch.table)
-        bounds = self.bounds or {}
+        bounds = self._bounds or {}
         return [f"score {score[row]:.6f}, bound {bounds.get(groups[row], 0.0):.6f}" for row in rows]
 
     def survey(self, batch: Batch) -> Survey:
@@ -127,7 +127,7 @@ class ScoreFilter(CorpusFilter):
     def settled(self, totals: Mapping[str, np.ndarray]) -> Filter:
         """The filter with the bounds that the histograms give."""
         share = self.top if self.top is not None else 1.0
-        return self.model_copy(update={"bounds": {name: bound_of(counts, share) for name, counts in totals.items()}})
+        return self.with_bounds({name: bound_of(counts, share) for name, counts in totals.items()})
 
     def _groups(self, table: pa.Table) -> list[str]:
         """The histogram that each document counts in."""

@@ -57,6 +57,13 @@ class Stage(Settings, ABC):
             StageUnavailable: something is missing; the message says what to do.
         """
 
+    def doubts(self) -> list[str]:
+        """What looks like a mistake in the settings or in the files that they name, though the stage can work; told with the run.
+
+        Called after `set_up`, where the run is started.
+        """
+        return []
+
     def code(self) -> list[str]:
         """Modules beside the stage's own whose source decides what it computes (for the reuse of finished work)."""
         return []

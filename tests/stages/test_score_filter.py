@@ -110,9 +110,12 @@ def test_languages_may_have_least_scores_of_their_own_and_nothing_else():
             Given(per_language={"de": row})
 
 
-def test_bounds_that_the_run_finds_cannot_be_given():
-    with pytest.raises(ValueError, match="what the run finds"):
+def test_bounds_that_the_run_finds_are_no_setting():
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         Given(top=0.5, bounds={"*": 0.5})
+    assert "bounds" not in Given.model_fields
+    settled = Given(top=0.5).settled({"*": np.bincount([0, 32768])})
+    assert settled.model_dump() == Given(top=0.5).model_dump()
 
 
 def test_what_did_not_reach_its_bound_says_so():
