@@ -57,6 +57,9 @@ WAYS: dict[str, Way] = {
     # ours: about the words of a question, and a similarity that has not been measured on a published model
     "embedding": Way("words", 50, 8, "similarity", 0.85),
 }
+WORD_VECTORS_SHARE = 0.95
+"""Least similarity by word vectors: about one clean document in a thousand reaches it, and few rephrased items do, see
+docs/decontamination.md."""
 
 
 class Decontaminate(CorpusFilter):
@@ -89,11 +92,12 @@ class Decontaminate(CorpusFilter):
     llama3 0.5). gpt3 and substring have none: one match is enough."""
 
     model: str | None = None
-    """embedding: folder of a sentence-transformers model (the extra `semantic`); nothing is downloaded."""
+    """embedding: folder of a sentence-transformers model (the extra `semantic`), or file of fastText's word vectors (.bin, .vec or
+    fasttext:FILE; see `gristmill embeddings train`); nothing is downloaded."""
 
     similarity_at_least: Annotated[float, Field(ge=0.5, le=1)] | None = None
-    """embedding: least cosine similarity of a passage to an item's question or answer that makes it found; default 0.85, ours:
-    what is right hangs on the model."""
+    """embedding: least cosine similarity of a passage to an item's question or answer that makes it found; default 0.85, with
+    word vectors 0.95: ours; what is right hangs on the model."""
 
     words: PositiveInt | None = None
     """Words in a row that are compared; default: that of the method (13, or 8 for palm and llama3). embedding: words of the
@@ -132,7 +136,9 @@ class Decontaminate(CorpusFilter):
             raise ValueError(f"flavour: {self.flavour} with method: {self.method}; flavours are of method: ngram")
         way = self._published
         if self.method == "embedding" and self.model is None:
-            raise ValueError("no model with method: embedding; give the folder of a sentence-transformers model: --model FOLDER")
+            raise ValueError(
+                "no model with method: embedding; give the folder of a sentence-transformers model, or word vectors: --model PATH"
+            )
         for name in ("model", "similarity_at_least"):
             if getattr(self, name) is not None and self.method != "embedding":
                 raise ValueError(f"{name}: {getattr(self, name)} with method: {self.method}; it is one of method: embedding")
@@ -170,7 +176,7 @@ class Decontaminate(CorpusFilter):
         way = self._published
         length = self.words or way.length
         given: dict[str, Any] = {
-            "share": self.share or self.similarity_at_least,
+            "share": self.share or self.similarity_at_least or self._word_vectors_share,
             "length": length,
             "shortest": self.shortest or min(way.shortest, length),
             "common": self.common,
@@ -181,6 +187,12 @@ class Decontaminate(CorpusFilter):
         if self.words and self.way_name == "gpt3" and self.shortest is None:
             given["shortest"] = length
         return way._replace(**{name: value for name, value in given.items() if value is not None})
+
+    @property
+    def _word_vectors_share(self) -> float | None:
+        from gristmill.stages.fasttext_file import is_word_vectors
+
+        return WORD_VECTORS_SHARE if self.model is not None and is_word_vectors(self.model) else None
 
     def rules(self) -> Iterator[Rule]:
         """One rule; none where contamination is only reported."""
@@ -361,7 +373,11 @@ class Decontaminate(CorpusFilter):
         ]
 
     def library_names(self) -> tuple[str, ...]:
-        return (*self.libraries, *(("sentence-transformers", "torch") if self.model else ()))
+        if self.model is None:
+            return self.libraries
+        from gristmill.stages.embeddings import model_libraries
+
+        return tuple(dict.fromkeys((*self.libraries, *model_libraries(self.model))))
 
     def files(self) -> list[str]:
         """The files of benchmarks, and those of the model.
@@ -388,5 +404,5 @@ class Decontaminate(CorpusFilter):
     def code(self) -> list[str]:
         """What reads items, finds them and counts."""
         modules = ("decontaminate_cuts", "contamination_findings", "contamination_index", "contamination_scores", "features")
-        similar = ("contamination_similarity", "embeddings") if self.model else ()
+        similar = ("contamination_similarity", "embeddings", "word_vectors") if self.model else ()
         return [f"gristmill.stages.{module}" for module in (*modules, *similar)]

@@ -2,7 +2,7 @@
 
 A text's vector is the sum of the vectors of its words, each of length 1 and weighted by a / (a + p), p being the word's share of
 what the vectors were trained on (smooth inverse frequency: Arora et al. 2017, "A simple but tough-to-beat baseline for sentence
-embeddings", a = 0.001), without the direction that all texts have in common. There this is the first singular vector of the
+embeddings", a = 0.0001), without the direction that all texts have in common. There this is the first singular vector of the
 corpus's own sentence vectors; here it comes from the file alone, so that no text's vector hangs on others: the mean direction of
 a text, which is the sum of the frequent words' vectors by share and weight.
 """
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     Positions = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-SMOOTHING = 1e-3
-"""The a of a / (a + p)."""
+SMOOTHING = 1e-4
+"""The a of a / (a + p). Of 1e-2 to 1e-5 the one by which the most rephrased items are found before false alarms come up
+(docs/decontamination.md); the paper has 1e-3 and 1e-4 (from memory)."""
 _FREQUENT = 50_000
 """Words that the common direction is made of: nearly all that texts consist of."""
 _BYTES_AT_ONCE = 1 << 20

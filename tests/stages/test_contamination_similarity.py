@@ -185,3 +185,17 @@ def test_a_folder_that_is_missing_or_a_missing_library_is_told(monkeypatch, tmp_
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(StageUnavailable, match=r"pip install 'gristmill\[semantic\]'"):
         one.set_up()
+
+
+def test_word_vectors_have_a_bound_of_their_own(tmp_path):
+    (tmp_path / "a.vec").write_text("1 1\nmill 1\n")
+    path = tmp_path / "mill.jsonl"
+    path.write_text(json.dumps({"id": "mill/0", "text": ITEM}))
+
+    def made(model, **given):
+        return Decontaminate(benchmarks=(str(path),), method="embedding", model=model, **given)
+
+    assert [made(one).way.share for one in (str(tmp_path / "a.vec"), "fasttext:a", "folder")] == [0.95, 0.95, 0.85]
+    assert made("a.bin", similarity_at_least=0.7).way.share == 0.7
+    assert made("a.bin").library_names()[-2:] == ("numpy", "numba")
+    assert made("folder").library_names()[-2:] == ("sentence-transformers", "torch")

@@ -64,7 +64,7 @@ def test_texts_are_means_of_the_words_that_the_library_reads_from_the_file(vecto
         word: library.get_word_vector(word).astype(float) for word in words
     }
     asked = {word: vector / np.linalg.norm(vector) for word, vector in asked.items()}
-    weights = {word: 1e-3 / (1e-3 + shares.get(word, 0.0)) for word in asked}
+    weights = {word: 1e-4 / (1e-4 + shares.get(word, 0.0)) for word in asked}
     common = sum(shares[word] * weights[word] * asked[word] for word in words)
     common = common / np.linalg.norm(common)
     expected = [text_vector_plainly(text, weights, asked, common) for text in split]
@@ -87,7 +87,7 @@ def test_texts_without_a_known_word_have_no_embedding(tmp_path):
     assert rows.tolist() == [0, 4]
     # of words that differ in case only the first; the third word is the rarest: 1 / (1 + 1/2 + 1/3) is p of the first
     shares = np.array([6, 2]) / 11
-    common = shares * 1e-3 / (1e-3 + shares)
+    common = shares * 1e-4 / (1e-4 + shares)
     common /= np.linalg.norm(common)
     expected = np.eye(2) - np.outer(common, common)
     np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6)
