@@ -92,7 +92,7 @@ class Decontaminate(CorpusFilter):
     llama3 0.5). gpt3 and substring have none: one match is enough."""
 
     model: str | None = None
-    """embedding: folder of a sentence-transformers model (the extra `semantic`), or file of fastText's word vectors (.bin, .vec or
+    """embedding: folder of a sentence-transformers model (extra `semantic`), or file of fastText's word vectors (.bin, .vec or
     fasttext:FILE; see `gristmill embeddings train`); nothing is downloaded."""
 
     similarity_at_least: Annotated[float, Field(ge=0.5, le=1)] | None = None
