@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed as dist
 
 from gristmill.trainer import checkpoint, run_folder
 from gristmill.trainer.checkpoint_saver import Saver
@@ -118,13 +119,24 @@ def _run(settings: TrainSettings, output: str | Path | None, world: World, devic
 
 def _take_over(training: Training, folder: Path, settings: TrainSettings) -> None:
     """Go on from the folder's newest checkpoint, or begin with the one that the settings name."""
-    if saved := checkpoint.checkpoints(folder):
-        training.resume(saved[-1][1])
-        training.say(f"going on from {saved[-1][1]}, step {training.step}")
-    elif settings.init_from is not None:
-        first = checkpoint.newest(Path(settings.init_from))
-        training.resume(first, weights_only=settings.init == "weights")
-        training.say(f"beginning with {'the weights of ' if settings.init == 'weights' else ''}{first}, at step {training.step}")
+
+    def find() -> tuple[Path, bool] | None:
+        if saved := checkpoint.checkpoints(folder):
+            return saved[-1][1], True
+        return None if settings.init_from is None else (checkpoint.newest(Path(settings.init_from)), False)
+
+    world = training.world
+    found = [world.agree(lambda: find() if world.first else None)]
+    if not world.alone:
+        # on shared storage the others may not see yet what the first one sees
+        dist.broadcast_object_list(found, src=0)
+    if found[0] is None:
+        return
+    place, own = found[0]
+    weights_only = not own and settings.init == "weights"
+    training.resume(place, weights_only=weights_only)
+    how = "going on from" if own else "beginning with the weights of" if weights_only else "beginning with"
+    training.say(f"{how} {place}, step {training.step}")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import math
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +115,10 @@ class Training:
         Raises:
             ConfigError: it is damaged, or of another model, other data or another order of them.
         """
-        saved = checkpoint.read_plain(folder)
-        mine = self.settings.model_dump(mode="json")
-        if differing := _differing(saved["settings"]["model"], mine["model"], "model."):
-            raise ConfigError(f"{folder}: {differing}; choose another --output")
-        if not weights_only:
-            self._fits(folder, saved, mine)
-        resuming.take(folder, self._tensors(), self.model, self.optimizer, weights_only=weights_only, say=self.say)
+        saved = self.world.agree(lambda: self._fitting(folder, weights_only))
+        mine = self._tensors()  # all processes together: an optimizer that has not stepped does so
+        take = partial(resuming.take, folder, mine, self.model, self.optimizer, weights_only=weights_only, say=self.say)
+        self.world.agree(take)
         if self.average is not None and (weights_only or not resuming.has(folder, "average")):
             self.average = RunningAverage(self.model, self.average.decay)  # one that begins with these weights
         if weights_only:
@@ -130,14 +128,30 @@ class Training:
             self.spikes.resume(saved["spikes"])
         self.data_state = saved["data"]
 
+    def _fitting(self, folder: Path, weights_only: bool) -> dict[str, Any]:
+        """What a checkpoint says of itself; where it is to be taken whole, the data stands where it says."""
+        saved = checkpoint.read_plain(folder)
+        mine = self.settings.model_dump(mode="json")
+        if differing := _differing(saved["settings"]["model"], mine["model"], "model."):
+            raise ConfigError(f"{folder}: {differing}; choose another --output")
+        if weights_only:
+            return saved
+        if "data" not in saved:  # a mean of several
+            raise ConfigError(f"{folder}: holds weights alone; give init=weights to begin with them")
+        self._fits(folder, saved, mine)
+        return saved
+
     def _fits(self, folder: Path, saved: dict[str, Any], mine: dict[str, Any]) -> None:
         """Stand where a checkpoint's data stands, and tell what will be different from there on."""
+        weights = ", or init=weights to take its weights alone" if self.settings.init_from is not None else ""
         try:
             self.loader.resume(saved["data"])
         except PlanMismatch as error:
-            raise ConfigError(f"{folder}: {error}; choose another --output") from error
+            raise ConfigError(f"{folder}: {error}; choose another --output{weights}") from error
         if saved["settings"]["optimizer"].get("name", "adamw") != self.settings.optimizer.name:
-            raise ConfigError(f"{folder}: was written by another optimizer; choose another --output, or the same optimizer.name")
+            raise ConfigError(
+                f"{folder}: was written by another optimizer; choose another --output, or the same optimizer.name{weights}"
+            )
         for part in ("optimizer", "schedule", "documents"):
             if differing := _differing(saved["settings"].get(part, mine[part]), mine[part], f"{part}."):
                 self.say(f"from here on, {differing}")
