@@ -53,7 +53,8 @@ def train_classifier(
     """
     import numpy as np
 
-    from gristmill.pipeline.classifier_measure import measures
+    from gristmill.pipeline.classifier_doubts import doubts
+    from gristmill.pipeline.classifier_measure import SHARES, measures
     from gristmill.pipeline.storage import Storage
     from gristmill.stages.fasttext_training import Hyperparameters, train
     from gristmill.stages.fasttext_writer import write_model
@@ -87,6 +88,8 @@ def train_classifier(
     content, n_words = held.getvalue(), len(model.words)
     del held, model
     scores = _scores(content, [text for _, _, text in asked])
+    positives = np.array([kind == "positive" for _, kind, _ in asked])
+    learned_from = {kind: sum(one[1] == kind for one in learned) for kind in KINDS}
     facts = {
         "model": name,
         "sha256": sha256(content).hexdigest(),
@@ -95,9 +98,10 @@ def train_classifier(
         "settings": settings.model_dump(mode="json"),
         "sets": {kind: held.facts for kind, held in sets.items()},
         "in_both_sets": len(both),
-        "learned_from": {kind: sum(one[1] == kind for one in learned) for kind in KINDS},
+        "learned_from": learned_from,
         "words": n_words,
-        "held_out": measures(scores, np.array([kind == "positive" for _, kind, _ in asked])),
+        "held_out": measures(scores, positives),
+        "doubts": doubts(scores, positives, learned_from, SHARES),
     }
     storage = Storage(folder or ".")
     storage.put(name, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -39,6 +40,7 @@ def classifier_train(
 
     settings = settings or ClassifierTraining()
     facts = train_classifier(positive, negative, settings, output)
+    print(*facts["doubts"], sep="\n", end="\n" if facts["doubts"] else "", file=sys.stderr)
     if as_json:
         show_json(facts)
         return
