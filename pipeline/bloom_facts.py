@@ -10,11 +10,12 @@ def filter_facts(filters: Sequence[Mapping[str, int]], ranges: int) -> dict[str,
     """What Bloom filters are like, together.
 
     Args:
-        filters: `bits`, `hashes`, `units` and `bits_set` of each that held units; those of all have equally many bits.
+        filters: `bits`, `hashes`, `units`, `bits_set` and `before` (units of earlier runs, about) of each that this run put units
+            into; those of all have equally many bits.
         ranges: how many filters there are, with those that held none.
 
     Returns:
-        `filters` and their `bytes` in all; `units` that were new to them; `false_positive_rate`, the probability that a new unit
+        `filters` and their `bytes` in all; `units` that they hold; `false_positive_rate`, the probability that a new unit
         would be taken for a copy at the end (the mean over the filters), and `worst_false_positive_rate`, that of the fullest;
         `measured_false_positive_rate`, the same mean from the bits that are set; `expected_false_positives`, the number of units
         that were cut though they were new, which is the sum of the rates on the way. Empty where no filter held a unit.
@@ -23,16 +24,21 @@ def filter_facts(filters: Sequence[Mapping[str, int]], ranges: int) -> dict[str,
 
     if not filters:
         return {}
-    rates = [false_positive_rate(one["bits"], one["hashes"], one["units"]) for one in filters]
+    held = [one["before"] + one["units"] for one in filters]
+    rates = [false_positive_rate(one["bits"], one["hashes"], units) for one, units in zip(filters, held, strict=True)]
     measured = [(one["bits_set"] / one["bits"]) ** one["hashes"] for one in filters]
     return {
         "filters": ranges,
         "bytes": ranges * filters[0]["bits"] // 8,
-        "units": sum(one["units"] for one in filters),
+        "units": sum(held),
         "false_positive_rate": sum(rates) / ranges,
         "worst_false_positive_rate": max(rates),
         "measured_false_positive_rate": sum(measured) / ranges,
-        "expected_false_positives": sum(expected_false_positives(one["bits"], one["hashes"], one["units"]) for one in filters),
+        "expected_false_positives": sum(
+            expected_false_positives(one["bits"], one["hashes"], units)
+            - expected_false_positives(one["bits"], one["hashes"], one["before"])
+            for one, units in zip(filters, held, strict=True)
+        ),
     }
 
 

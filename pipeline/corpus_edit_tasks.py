@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from gristmill.pipeline.chain import Outcome, take_edit
 from gristmill.pipeline.counts import Counts
+from gristmill.pipeline.dedup_index import IndexPack
+from gristmill.pipeline.dedup_index_tasks import held_ids
 from gristmill.pipeline.dedup_tasks import pack_of, row_of
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, write_exchange
-from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, read_part, take_rows
+from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, read_part
 from gristmill.pipeline.passes import PassSettings, Writers, take_outcome
 from gristmill.pipeline.steps import Manifest
 from gristmill.pipeline.storage import Storage
 from gristmill.pipeline.tables import StreamWriter, read_batches
 from gristmill.stages.corpus_editor import Copies, CorpusEditor
 from gristmill.stages.documents import Batch
+
+if TYPE_CHECKING:
+    from gristmill.pipeline.corpus_edit_index_tasks import Filters
 
 IN_ORDER = ["address", "start"]
 """Order of emitted units where a Bloom filter tells which of them were there before."""
@@ -65,12 +70,14 @@ def _add_units(found: ExchangeFiles, rows: pa.Table, first: np.ndarray) -> None:
     found.add(pa.table([rows["address"], rows["start"], rows["end"], pa.array(first, pa.uint64())], schema=UNITS))
 
 
-def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copies, width: int) -> Manifest:
+def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copies, width: int, first_pack: int = 0) -> Manifest:
     """Stream over the units of a key range; those whose copies do not stay go to the packs of their documents.
 
     The state is the key at hand, how many copies it had so far and, while it is not known whether they are too many, the first
-    `tolerated` of them: however many rows share a key.
+    `tolerated` of them: however many rows share a key. Packs before `first_pack` are those of an index: their copies count, and
+    have been judged.
     """
+    own = np.uint64(first_pack) << _SHIFT
     found = _unit_files(work, prefix, width)
     key: tuple[int, int] | None = None
     seen, first = 0, NONE
@@ -97,7 +104,7 @@ def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copie
             for held in pending:
                 _add_units(found, held, np.full(held.num_rows, _kept(first, copies), dtype=np.uint64))
             pending = []
-        goes = many[group] & (ordinal >= copies.stay)
+        goes = many[group] & (ordinal >= copies.stay) & (addresses >= own)
         _add_units(found, table.filter(pa.array(goes)), np.where(copies.stay > 0, firsts[group[goes]], NONE))
         if copies.stay == 0 and not many[-1]:
             pending = [*(pending if group[-1] == 0 else []), table.filter(pa.array(group == group[-1]))]
@@ -107,24 +114,39 @@ def resolve_units(work: Storage, prefix: str, *, sent: list[Sent], copies: Copie
     return found.close()
 
 
-def resolve_seen(work: Storage, prefix: str, *, sent: list[Sent], filter_bytes: int, width: int) -> Manifest:
+def resolve_seen(
+    work: Storage, prefix: str, *, sent: list[Sent], filter_bytes: int, width: int, filters: Filters | None = None
+) -> Manifest:
     """Stream over the units of a key range in the order of the corpus; those that a Bloom filter has seen go.
 
     Returns:
-        Beside `sent`: `filter` {bits and functions of the filter, units that were new, bits set}.
+        Beside `sent`: `filter` {bits and functions of the filter, units that were new, bits set, about how many were there
+        before}, and `own`, where `filters` asks for it, the entry of a file with the filter of these units alone.
     """
-    from gristmill.stages.bloom import BloomFilter
+    from gristmill.pipeline.corpus_edit_index_tasks import write_filter
+    from gristmill.stages.bloom import INDEX_HASHES, BloomFilter
 
     found = _unit_files(work, prefix, width)
-    seen = BloomFilter(filter_bytes, sum(one.rows for one in sent))
+    seen, before = (
+        (BloomFilter(filter_bytes, sum(one.rows for one in sent)), 0) if filters is None else filters.joined(filter_bytes)
+    )
+    own = BloomFilter(filter_bytes, 0, INDEX_HASHES) if filters is not None and filters.extends else None
     new = 0
     for one in sent:  # packs in their order, and of each its files in the order of their addresses: nothing is to be merged
         for table in merged(work, [one], IN_ORDER):
-            goes = seen.add(table["key"].to_numpy())
+            keys = table["key"].to_numpy()
+            goes = seen.add(keys)
+            if own is not None:
+                own.add(keys)
             new += len(goes) - int(goes.sum())
             gone = table.filter(pa.array(goes))
             _add_units(found, gone, np.full(gone.num_rows, NONE, dtype=np.uint64))
-    return found.close() | {"filter": {"bits": seen.bits, "hashes": seen.hashes, "units": new, "bits_set": seen.bits_set}}
+    manifest = found.close()
+    told = {"bits": seen.bits, "hashes": seen.hashes, "units": new, "bits_set": seen.bits_set, "before": before}
+    if own is None:
+        return manifest | {"filter": told}
+    entry = write_filter(work, f"{prefix}.filter.arrow", own)
+    return manifest | {"filter": told, "own": entry, "files": [*manifest["files"], entry]}
 
 
 def _kept(first: np.uint64, copies: Copies) -> np.uint64:
@@ -223,12 +245,12 @@ def _asking(firsts: np.ndarray, part: int, before: int, pack: int) -> pa.Table:
     )
 
 
-def answer(work: Storage, prefix: str, *, pack: Pack, sent: list[Sent]) -> Manifest:
+def answer(work: Storage, prefix: str, *, pack: Pack | IndexPack, sent: list[Sent]) -> Manifest:
     """Send the ids of documents of this pack to those that asked."""
     answers = ExchangeFiles(work, f"{prefix}.answer", ["part", "row"], lambda rows: rows["pack"].to_numpy())
     for questions in merged(work, sent, ["first"]):
         wanted, place = np.unique(row_of(questions["first"].to_numpy()), return_inverse=True)
-        ids = take_rows(work, pack, wanted, ["id"])["id"].combine_chunks().take(pa.array(place))
+        ids = held_ids(work, pack, wanted).take(pa.array(place))
         answers.add(questions.append_column("id", ids))
     return answers.close()
 

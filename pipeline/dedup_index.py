@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from gristmill.pipeline.exchange import range_count
 from gristmill.pipeline.storage import Storage
 from gristmill.stages.documents import Batch
 from gristmill.stages.indexed import Indexed
+from gristmill.stages.stage import Stage
 
 if TYPE_CHECKING:
     from datasketch import LeanMinHash
@@ -133,7 +134,8 @@ def open_index(path: str, stage: Indexed, run: str, *, must_exist: bool, in_plac
     if not storage.exists(INDEX):
         if must_exist:
             raise UserError(f"{path}: holds no index; a run with {stage.label}.index={path} writes one")
-        if storage.exists() and storage.find():
+        # segments alone are what a run left that was killed before it could name them
+        if storage.exists() and any(not name.startswith("segments/") for name in storage.find()):
             raise UserError(f"{path}: holds files, and they are no index; choose another folder for {stage.label}.index")
         return Index(storage, alone=in_place)
     facts = _facts(storage, path)
@@ -202,6 +204,25 @@ def entries_of(segment: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield pack["held"]
         yield from pack["emitted"]
     yield from segment.get("more", {}).values()
+
+
+def check_indexes(stages: Iterable[Stage], run: str, *, in_place: bool = False) -> None:
+    """See that each stage of a run can read and write its indexes, before anything is done.
+
+    Raises:
+        UserError: as for `indexes_of`; or two stages would write one index.
+    """
+    written: dict[str, str] = {}
+    for stage in stages:
+        if not isinstance(stage, Indexed):
+            continue
+        _, extended = indexes_of(stage, run, in_place=in_place)
+        if extended is None:
+            continue
+        place = extended.storage.path()
+        if place in written:
+            raise UserError(f"{stage.index}: written by two stages, {written[place]} and {stage.label}; give each one of its own")
+        written[place] = stage.label
 
 
 def _other(path: str, name: str, there: Any, mine: Any) -> str:

@@ -57,11 +57,16 @@ def _brought(work: Storage, prefix: str, index: Storage, number: int, entry: dic
             copy.write(block)
     copied = file_entry(work, name)
     if copied["sha256"] != entry["sha256"]:
-        raise UserError(
-            f"{index.url}/{entry['file']}: is not as index.json says; the index is damaged: bring it back from a copy, or write "
-            "a new index by running the earlier runs again"
-        )
+        raise damaged(index, entry["file"])
     return entry | copied
+
+
+def damaged(index: Storage, file: str) -> UserError:
+    """What to tell of a file of an index whose bytes are others than were written."""
+    return UserError(
+        f"{index.url}/{file}: is not as index.json says; the index is damaged: bring it back from a copy, or write a new index "
+        "by running the earlier runs again"
+    )
 
 
 def index_pack(work: Storage, prefix: str, *, stage: Deduplicator, pack: Pack, removals: str | None) -> Manifest:

@@ -13,14 +13,14 @@ from gristmill.pipeline import id_tasks, passes
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.corpus_edits import CorpusEdits
 from gristmill.pipeline.dedup_groups import deduplication_of
-from gristmill.pipeline.dedup_index import Extension, indexes_of
+from gristmill.pipeline.dedup_index import Extension, Index, indexes_of
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.exchange import range_count, received, sent_identity
 from gristmill.pipeline.forgotten import Forgotten, FoundAgain
 from gristmill.pipeline.identity import platform_identity, stage_identity
 from gristmill.pipeline.inputs import Unit, reader_module
 from gristmill.pipeline.ledger import LedgerText
-from gristmill.pipeline.parts import Part, make_packs
+from gristmill.pipeline.parts import Pack, Part, make_packs
 from gristmill.pipeline.publish import Publication
 from gristmill.pipeline.recipe import HTML_FORMATS, Recipe, resolved
 from gristmill.pipeline.runner import Runner
@@ -34,6 +34,7 @@ from gristmill.stages.corpus_filter import CorpusFilter
 from gristmill.stages.corpus_stage import sees_corpus
 from gristmill.stages.deduplicator import Deduplicator
 from gristmill.stages.filter import Filter
+from gristmill.stages.indexed import Indexed
 from gristmill.stages.stage import Stage
 from gristmill.stages.window_editor import WindowEditor
 
@@ -266,17 +267,7 @@ class Driver:
             for name in sources:
                 self.state.versions[name] += 1
         elif isinstance(stage, CorpusEditor):
-            packs = make_packs(concerned, self.recipe.partition_bytes)
-            settings = self._settings(sources[0], chain)
-            size = self.recipe.partition_bytes
-            edits = (
-                WindowCuts(self.runner, stage, packs, size, settings)
-                if isinstance(stage, WindowEditor)
-                else CorpusEdits(self.runner, stage, packs, size, settings)
-            )
-            written = self.state.take_cuts(stage.label, packs, edits.run())
-            if edits.filters:
-                self.state.filters[stage.label] = edits.filters
+            written = self._edit(stage, concerned, self._settings(sources[0], chain))
         elif isinstance(stage, Deduplicator):
             written = self._deduplicate(stage, concerned)
         else:
@@ -287,16 +278,39 @@ class Driver:
             self._count_nothing(stage.label, name)
             self._guard(name, _extracting(chain))
 
-    def _deduplicate(self, stage: Deduplicator, concerned: list[Part]) -> list[list[Part]]:
-        """Run a deduplication, also against the documents of earlier runs; returns for each part what is left of it."""
-        against, extended = indexes_of(stage, self.options.run, in_place=self.options.in_place)
+    def _indexed(self, stage: Stage, concerned: list[Part]) -> tuple[list[Pack], Index | None, Index | None]:
+        """Packs of the documents, after those of earlier runs; the index that holds those; and the one that is extended."""
         size = self.recipe.partition_bytes
+        if not isinstance(stage, Indexed):
+            return make_packs(concerned, size), None, None
+        against, extended = indexes_of(stage, self.options.run, in_place=self.options.in_place)
         first = against.next_pack if against else 0
         packs = make_packs(concerned, size, first)
         if extended is not None and extended.later:
             packs = extended.fitting(lambda larger: make_packs(concerned, larger, first), size)
-        kind = deduplication_of(stage)
-        found = kind(self.runner, stage, packs, size, self.ledger_text, self.recipe.cluster_bytes, against or extended)
+        return packs, against or extended, extended
+
+    def _edit(self, stage: CorpusEditor, concerned: list[Part], settings: passes.PassSettings) -> list[list[Part]]:
+        """Run a corpus editor, also against the documents of earlier runs; returns for each part what stands in its place."""
+        packs, against, extended = self._indexed(stage, concerned)
+        size = self.recipe.partition_bytes
+        edits = (
+            WindowCuts(self.runner, stage, packs, size, settings)
+            if isinstance(stage, WindowEditor)
+            else CorpusEdits(self.runner, stage, packs, size, settings, against)
+        )
+        written = self.state.take_cuts(stage.label, packs, edits.run())
+        if edits.filters:
+            self.state.filters[stage.label] = edits.filters
+        if extended is not None:
+            self.extensions.append(edits.extension(extended, self.options.run))
+        return written
+
+    def _deduplicate(self, stage: Deduplicator, concerned: list[Part]) -> list[list[Part]]:
+        """Run a deduplication, also against the documents of earlier runs; returns for each part what is left of it."""
+        packs, against, extended = self._indexed(stage, concerned)
+        size = self.recipe.partition_bytes
+        found = deduplication_of(stage)(self.runner, stage, packs, size, self.ledger_text, self.recipe.cluster_bytes, against)
         written = self.state.take_removals(stage.label, packs, found.run())
         self.state.add_clusters(stage.label, found.clusters)
         self.bridged += found.bridged

@@ -24,7 +24,7 @@ from gristmill.pipeline.recipe import Recipe, recipe_from_resolved
 from gristmill.pipeline.run_folder import RUN, Facts, folders_of_work, published, storage_at
 from gristmill.pipeline.runs import Job, RunResult, Workers, carry_out, check_options, facts_of, name_of
 from gristmill.pipeline.storage import Storage
-from gristmill.stages.deduplicator import Deduplicator
+from gristmill.stages.indexed import Indexed
 
 
 @dataclass
@@ -213,14 +213,14 @@ def _notes_on_indexes(folder: Storage, facts: Facts) -> list[str]:
     recipe = recipe_from_resolved(facts["recipe"])
     notes = []
     for stage in (*(stage for source in recipe.sources.values() for stage in source.stages), *recipe.stages):
-        if not isinstance(stage, Deduplicator) or not stage.index:
+        if not isinstance(stage, Indexed) or not stage.index:
             continue
         runs = [one["run"] for one in Storage(stage.index).get_json(INDEX)["segments"]]
         later = runs[runs.index(name_of(folder)) + 1 :]
         if later:
             notes.append(
                 f"{stage.index}: written anew without the documents. Later runs were judged against them: their ledgers may name "
-                f"a forgotten id as kept_id, what they removed as its duplicate stays removed, and their finished steps hold "
+                f"a forgotten id as kept_id, what they removed or cut as its copy stays so, and their finished steps hold "
                 f"copies of the earlier index, until they are run again: {', '.join(later)}"
             )
     return notes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveInt, TypeAdapter, model_validator
 
 from gristmill.stages.corpus_editor import Copies, CorpusEditor
+from gristmill.stages.indexed import Indexed
 from gristmill.stages.keeper import LAST, Keep, ranks
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def url_ranks(urls: list[str | None]) -> NDArray[np.int64]:
     return np.array(digests, dtype=np.int64)
 
 
-class UnitCopies(CorpusEditor):
+class UnitCopies(CorpusEditor, Indexed):
     """Cuts units of text that the corpus has more than once. Settings that are not given are those of the flavour."""
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "numba")
@@ -117,6 +118,26 @@ class UnitCopies(CorpusEditor):
     most. Some units are cut then that were never seen (the funnel says how many are to be expected), and the ledger does not know
     where the first copy stands. Only for `keep: first`, `max_copies: 1`."""
 
+    against: str | None = None
+    """Folder of an index that an earlier run wrote with the same settings: copies there count as if its documents stood before
+    those of this run."""
+
+    index: str | None = None
+    """Folder where an index of this run's units is written for later runs, or extended by them. It needs `keep: first`: then
+    crawl A, and B against A's index, leave what A and B in one run would. With `memory`, that holds of a run with an index."""
+
+    @model_validator(mode="after")
+    def _an_index_holds_what_stood_before(self) -> Self:
+        keep = self.resolved.keep
+        if (self.index or self.against) and keep != "first":
+            why = (
+                "what an earlier run left alone would have to go where this one repeats it"
+                if keep == "none"
+                else "what an earlier run kept cannot be taken back where a document of this one goes before it"
+            )
+            raise ValueError(f"keep: {keep} with an index; {why}, so it must be keep: first")
+        return self
+
     @model_validator(mode="after")
     def _a_filter_knows_one_copy(self) -> Self:
         if self.memory is not None and (self.resolved.keep, self.resolved.max_copies) != ("first", 1):
@@ -140,6 +161,17 @@ class UnitCopies(CorpusEditor):
     @property
     def filter_bytes(self) -> int | None:
         return None if self.memory is None else int(self.memory)
+
+    def index_settings(self) -> dict[str, Any]:
+        """What makes units, and what makes them the same, with the flavour spelled out; what becomes of cut documents is free."""
+        free = {"name", "checkpoint", "index", "against", "flavour", *Preset._fields}
+        chosen = self.resolved._asdict()
+        spelled = {name: chosen[name] for name in ("max_copies", "compare", "min_characters", "sha1")}
+        return self.model_dump(mode="json", exclude=free) | spelled
+
+    def index_probe(self, probe: Batch) -> Any:
+        emitted = self.emit(probe)
+        return [emitted[name].to_pylist() for name in ("key", "check", "start", "end")]
 
     def copies(self) -> Copies:
         """Which copies stay."""
