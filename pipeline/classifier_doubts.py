@@ -71,6 +71,6 @@ def _rare(scores: NDArray[np.float64], positive: NDArray[np.bool_], learned_from
         return None
     return (
         f"only {reached:.0%} of the positive documents held out reach a score of 0.5: there was one positive document to learn "
-        f"from for every {rest / good:,.0f} negative ones, so good ones score low, too. Take a least score of the table, not 0.5, "
-        "or a share (`top`)"
+        f"from for every {rest / good:,.0f} negative ones, so good ones score low, too. Take a least score of the table, not "
+        "0.5, or a share (`top`)"
     )
