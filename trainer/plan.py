@@ -190,14 +190,16 @@ class Plan:
 
     def steps_within(self, targets: float) -> int:
         """The most steps that read no more than so many targets; of padded windows what is to be expected."""
-        windows, before, begins = 0.0, 0, [*(begin for begin, _ in self.later), math.inf]
+        asked, windows, before, begins = targets, 0.0, 0, [*(begin for begin, _ in self.later), math.inf]
         for begin, weights in zip(begins, (self.weights, *(weights for _, weights in self.later)), strict=True):
             each = self.window_targets(weights)
             if targets < (begin - before) * each:
                 windows += targets / each
                 break
             windows, targets, before = begin, targets - (begin - before) * each, int(begin)
-        return batch_ramp.steps_within(self.ramp, self.windows, windows)
+        steps = batch_ramp.steps_within(self.ramp, self.windows, windows)
+        # what means of windows make of whole steps may be a little less than the whole
+        return steps + (self.targets_before(steps + 1) <= asked)
 
     def targets_before(self, steps: int) -> int:
         """Targets of the first so many steps; of padded windows what is to be expected."""

@@ -29,11 +29,8 @@ SHARDS = SimpleNamespace(folder="shards", content="abc", streams={"large": Docum
 
 
 def plan(weights=(1, 1), **options):
-    return Plan.of(
-        SHARDS,
-        dict(zip(("large", "small"), weights, strict=True)),
-        **{"seq_len": 8, "windows": 13, "packing": "best_fit"} | options,
-    )
+    options = {"seq_len": 8, "windows": 13, "packing": "best_fit"} | options
+    return Plan.of(SHARDS, {"large": weights[0], "small": weights[1]}, **options)
 
 
 def test_padded_windows_have_the_targets_that_are_in_them():
@@ -97,8 +94,12 @@ def test_a_source_of_nothing_but_single_tokens_has_nothing_to_predict():
 
 @pytest.mark.parametrize(
     ("options", "field"),
-    [({"packing": "concat"}, "packing was best_fit, now concat"), ({"packing": "crop"}, "packed was"), ({"ramp": [(8, 1)]}, "ramp was None, now")],
-)  # fmt: skip
+    [
+        ({"packing": "concat"}, "packing was best_fit, now concat"),
+        ({"packing": "crop"}, "packed was"),
+        ({"ramp": [(8, 1)]}, "ramp was None, now"),
+    ],
+)
 def test_a_state_of_another_packing_or_ramp_is_refused_by_field(options, field):
     state = Loader(SHARDS, plan(), 0).state()
     with pytest.raises(PlanMismatch, match=field):
