@@ -1,5 +1,6 @@
 """Scores of sequence classifiers, on small ones of the tests' own, with weights drawn at random."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -42,6 +43,13 @@ def labelled(tmp_path_factory) -> str:
     return build(tmp_path_factory.mktemp("models") / "kinds", ["prose", "spam"])
 
 
+@pytest.fixture(scope="module")
+def shared_texts(shared_data) -> list[str]:
+    """Questions and answers; most words are unknown to the models here, lengths differ."""
+    with gzip.open(shared_data / "text" / "qa.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line)["text"] for line, _ in zip(lines, range(30), strict=False)]
+
+
 def batch(texts: list[str]) -> Batch:
     return Batch.of(pa.table({"id": [f"d{row}" for row in range(len(texts))], "text": texts}))
 
@@ -56,6 +64,43 @@ def logits(folder: str, text: str) -> np.ndarray:
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.inference_mode():
         return model(**tokenizer(text, truncation=True, max_length=64, return_tensors="pt")).logits[0].numpy()
+
+
+def train(folder: str, texts: list[str], targets: list[float]) -> None:
+    """Some steps of regression, so that scores are those of a model that has learned something."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).train()
+    held = tokenizer(texts, padding=True, return_tensors="pt")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    torch.manual_seed(2)
+    for _ in range(60):
+        loss = torch.nn.functional.mse_loss(model(**held).logits[:, 0], torch.tensor(targets))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval().save_pretrained(folder)
+
+
+def test_a_trained_model_has_the_scores_of_the_librarys_own_pipeline(tmp_path, shared_texts):
+    folder = build(tmp_path / "edu", ["score"])
+    train(folder, ["a study of trees", "study of a study", "win money now", "now win now money"], [4.0, 4.5, 0.5, 0.0])
+    texts = ["a study of trees", "win money now", "trees of money", *shared_texts]
+    ask = transformers.pipeline("text-classification", model=folder, device="cpu", function_to_apply="none")
+    expected = [one["score"] for one in ask(texts, truncation=True, max_length=64)]
+    found = scores(texts, model=folder)
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+    assert found[0] > 3 > 1.5 > found[1]
+    verdict = EduScore(model=folder, device="cpu", at_least=2.5).judge(batch(texts[:2]))
+    assert verdict.kept.tolist() == [True, False]
+
+
+def test_labels_have_the_probabilities_of_the_librarys_own_pipeline(labelled, shared_texts):
+    ask = transformers.pipeline("text-classification", model=labelled, device="cpu", top_k=None)
+    found = {label: scores(shared_texts, model=labelled, positive=label) for label in ("prose", "spam")}
+    for row, told in enumerate(ask(shared_texts, truncation=True, max_length=64)):
+        assert {one["label"]: one["score"] for one in told} == pytest.approx(
+            {label: column[row] for label, column in found.items()}, abs=2e-4
+        )
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 8192])
