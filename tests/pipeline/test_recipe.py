@@ -49,7 +49,7 @@ def mistakes(path: str, **how: object) -> list[str]:
 
 
 def test_every_shipped_recipe_is_valid_and_asks_for_its_input():
-    assert shipped_recipes() == ["c4", "demo", "fineweb", "refinedweb-lite"]
+    assert {"c4", "demo", "fineweb", "refinedweb", "refinedweb-lite"} <= set(shipped_recipes())
     for name in shipped_recipes():
         recipe = load_recipe(name, inputs=["crawl.warc.gz"])
         assert (recipe.name, recipe.sources["web"].read.paths) == (name, ["crawl.warc.gz"])
@@ -280,9 +280,9 @@ def test_a_file_that_cannot_be_read_is_told_so(tmp_path):
     assert mistakes(str(tmp_path / "folder.yaml")) == ["folder.yaml: is a folder; give a YAML file"]
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     assert mistakes(str(tmp_path / "latin.yaml")) == ["latin.yaml: is no UTF-8 text (byte 9); save it as UTF-8"]
-    assert mistakes("dmo") == [
-        "dmo: no shipped recipe and no file; shipped are demo, c4, fineweb, refinedweb-lite; a file ends in .yaml"
-    ]
+    (told,) = mistakes("dmo")
+    assert told.startswith("dmo: no shipped recipe and no file; shipped are demo, ")
+    assert told.endswith("; a file ends in .yaml")
 
 
 def test_a_resolved_recipe_loads_as_the_same_recipe(tmp_path):
