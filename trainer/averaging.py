@@ -13,7 +13,6 @@ from gristmill.trainer import checkpoint
 from gristmill.trainer.checkpoint import State
 from gristmill.trainer.checkpoint_saver import Saver
 from gristmill.trainer.config import ConfigError
-from gristmill.trainer.named_tensors import plain_name
 from gristmill.trainer.settings import CheckpointSettings
 
 
@@ -23,13 +22,13 @@ class RunningAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         """Begin with the weights as they are; each update keeps `decay` of the average."""
         self.decay = decay
-        self.weights = {plain_name(name): value.detach().float().clone() for name, value in model.state_dict().items()}
+        self.weights = {name: value.detach().float().clone() for name, value in model.state_dict().items()}
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take in the weights after a step."""
         for name, value in model.state_dict().items():
-            self.weights[plain_name(name)].lerp_(value.detach().float(), 1 - self.decay)
+            self.weights[name].lerp_(value.detach().float(), 1 - self.decay)
 
 
 def mean_weights(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:

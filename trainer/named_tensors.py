@@ -9,16 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_model_state_dict, get_optimizer_state_dict
 
-# what wrappers put into names: DistributedDataParallel, torch.compile, activation checkpointing
-_WRAPPERS = ("module.", "_orig_mod.", "_checkpoint_wrapped_module.")
-
-
-def plain_name(name: str) -> str:
-    """A weight's name in the bare model; cheap enough for each step."""
-    for wrapper in _WRAPPERS:
-        name = name.replace(wrapper, "")
-    return name
-
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
     """The weights themselves, not copies; a tied head under both names."""
@@ -38,7 +28,7 @@ def remembered(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) ->
 def forget(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], names: Iterable[str]) -> None:
     """Let the optimizers remember nothing of some weights, as before their first gradient."""
     gone = set(names)
-    parameters = {parameter for name, parameter in model.named_parameters() if plain_name(name) in gone}
+    parameters = {parameter for name, parameter in model.named_parameters() if name in gone}
     for one in optimizers:
         for parameter in parameters & one.state.keys():
             del one.state[parameter]
