@@ -172,11 +172,12 @@ class SelectedStream:
         self.base = base
         self.name = base.name
         self.dtype = base.dtype
-        self._spans = spans
-        self._starts = np.concatenate([[0], np.cumsum(spans[:, 1] - spans[:, 0])]).astype(np.int64)
+        self.spans = spans
+        # where each span begins in what is chosen, and its end
+        self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(spans[:, 1] - spans[:, 0])]).astype(np.int64)
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return int(self.starts[-1])
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Tokens start to stop, copied.
@@ -193,11 +194,11 @@ class SelectedStream:
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"tokens {start} to {stop} of {self.name}, of which {len(self)} are chosen")
         result = np.empty(stop - start, dtype=dtype)
-        span = int(np.searchsorted(self._starts, start, side="right")) - 1
+        span = int(np.searchsorted(self.starts, start, side="right")) - 1
         done = 0
         while done < len(result):
-            first = int(self._spans[span, 0]) + start + done - int(self._starts[span])
-            count = min(int(self._spans[span, 1]) - first, len(result) - done)
+            first = int(self.spans[span, 0]) + start + done - int(self.starts[span])
+            count = min(int(self.spans[span, 1]) - first, len(result) - done)
             result[done : done + count] = read(first, first + count)
             done += count
             span += 1
@@ -222,8 +223,8 @@ class SelectedStream:
         """Which shard holds a token of what is chosen, and its place there."""
         import numpy as np
 
-        span = int(np.searchsorted(self._starts, token, side="right")) - 1
-        return self.base.shard_at(int(self._spans[span, 0]) + token - int(self._starts[span]))
+        span = int(np.searchsorted(self.starts, token, side="right")) - 1
+        return self.base.shard_at(int(self.spans[span, 0]) + token - int(self.starts[span]))
 
     @property
     def ends(self) -> list[NDArray[Any]]:
@@ -240,12 +241,12 @@ class SelectedStream:
         import numpy as np
 
         found = [np.empty(0, dtype=np.int64)]
-        span = max(0, int(np.searchsorted(self._starts, start, side="right")) - 1)
-        while span < len(self._spans) and self._starts[span] < stop:
-            moved = int(self._starts[span]) - int(self._spans[span, 0])
+        span = max(0, int(np.searchsorted(self.starts, start, side="right")) - 1)
+        while span < len(self.spans) and self.starts[span] < stop:
+            moved = int(self.starts[span]) - int(self.spans[span, 0])
             # a span is whole documents, so that its end is one of a document
-            low, high = max(int(self._spans[span, 0]), start - moved), min(int(self._spans[span, 1]), stop - moved)
-            ends = np.append(self.base.document_ends(low, high) + moved, self._starts[span + 1])
+            low, high = max(int(self.spans[span, 0]), start - moved), min(int(self.spans[span, 1]), stop - moved)
+            ends = np.append(self.base.document_ends(low, high) + moved, self.starts[span + 1])
             found.append(ends[(ends > start) & (ends < stop)])
             span += 1
         return np.concatenate(found)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
-from itertools import accumulate
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gristmill.trainer.packing import Packed
 from gristmill.trainer.plan import Plan, Stream
+from gristmill.trainer.source_reader import SourceReader
 
 PADDING = 0
 """The id that stands where no document does; its targets do not count."""
@@ -23,7 +21,7 @@ class WindowReader:
     def __init__(self, streams: Sequence[Stream], plan: Plan) -> None:
         """Read from these streams, one a source of the plan."""
         self.plan = plan
-        self._sources = [_Source(stream) for stream in streams]
+        self._sources = [SourceReader(stream) for stream in streams]
 
     def rows(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tokens of windows, shape (n, seq_len + 1), int64: inputs are [:, :-1], targets [:, 1:]."""
@@ -111,7 +109,7 @@ class WindowReader:
         return [(window * self.plan.seq_len, (window + 1) * self.plan.seq_len)]
 
     def _read_packed(
-        self, rows: NDArray[np.int64], places: NDArray[np.int64], source: _Source, packed: Packed, windows: NDArray[np.int64]
+        self, rows: NDArray[np.int64], places: NDArray[np.int64], source: SourceReader, packed: Packed, windows: NDArray[np.int64]
     ) -> None:
         window, at, pieces = _pieces(packed, windows)
         source.read(rows.reshape(-1), places[window] * packed.capacity + at, packed.starts[pieces], packed.lengths[pieces])
@@ -138,63 +136,3 @@ def _pieces(packed: Packed, windows: NDArray[np.int64]) -> tuple[NDArray[np.int6
     lengths = packed.lengths[pieces].astype(np.int64)
     upto = np.cumsum(lengths) - lengths
     return window, upto - np.repeat(upto[before], counts), pieces
-
-
-class _Source:
-    """A stream; where it is whole shards in memory, they are read without going through it, a token a time for all windows."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.shards: list[NDArray[Any]] = getattr(stream, "pieces", [])
-        self.ends: list[NDArray[Any]] = getattr(stream, "ends", []) if self.shards else []
-        self.masked: bool = getattr(stream, "is_masked", False)
-        self.begins = np.array([0, *accumulate(len(shard) for shard in self.shards)], dtype=np.int64)
-
-    def read(self, flat: NDArray[np.int64], places: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[Any]) -> None:
-        """Put the tokens from each start on, as many as its length, into `flat` from each place on."""
-        shard_of = self.begins.searchsorted(starts, side="right") - 1
-        within = starts - self.begins[shard_of]
-        # what is in one shard is copied and made wider in one go
-        for place, start, length, shard, at in zip(
-            places.tolist(), starts.tolist(), lengths.tolist(), shard_of.tolist(), within.tolist(), strict=True
-        ):
-            if shard < len(self.shards):
-                tokens = self.shards[shard][at : at + length]
-                if len(tokens) == length:
-                    flat[place : place + length] = tokens
-                    continue
-            flat[place : place + length] = self.stream.read(start, start + length)
-
-    def ends_within(self, starts: NDArray[np.int64], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where documents end inside stretches of so many tokens: which stretch, and how many tokens after its start."""
-        stretches, places = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-        for shard, ends in enumerate(self.ends):
-            begin, end = int(self.begins[shard]), int(self.begins[shard + 1])
-            here = np.flatnonzero((starts < end) & (starts + length > begin))
-            if not len(here):
-                continue
-            # bounds of the array's own type: any other would have all of it copied
-            after = ends.searchsorted(np.maximum(starts[here] - begin, 0).astype(ends.dtype), side="right")
-            counts = ends.searchsorted((starts[here] + length - begin).astype(ends.dtype), side="left") - after
-            stretch = np.repeat(here, counts)
-            index = np.arange(len(stretch)) - np.repeat(np.cumsum(counts) - counts - after, counts)
-            stretches.append(stretch)
-            places.append(ends[index].astype(np.int64) + begin - starts[stretch])
-        if not self.shards:
-            for number, start in enumerate(starts.tolist()):
-                inside = self.stream.document_ends(start, start + length) - start
-                stretches.append(np.full(len(inside), number))
-                places.append(inside)
-        return np.concatenate(stretches), np.concatenate(places)
-
-    def will_need(self, start: int, stop: int) -> None:
-        """Have the pages of these tokens fetched; only where the shards are mapped files."""
-        shard = int(self.begins.searchsorted(start, side="right")) - 1
-        while shard < len(self.shards) and (begin := int(self.begins[shard])) < stop:
-            tokens = self.shards[shard]
-            mapped = getattr(tokens.base, "_mmap", None)
-            if isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
-                first = max(0, start - begin) * tokens.itemsize // mmap.PAGESIZE * mmap.PAGESIZE
-                last = min(len(tokens), stop - begin) * tokens.itemsize
-                mapped.madvise(mmap.MADV_WILLNEED, first, last - first)
-            shard += 1
