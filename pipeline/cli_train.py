@@ -94,10 +94,10 @@ def train_describe(config: str, /, *, set: Sets = (), as_json: AsJson = False) -
 def train_average(*checkpoints: str, output: str, running: bool = False, as_json: AsJson = False) -> None:
     """Write a folder whose checkpoint holds the mean weights of several of one run, or of runs of one model.
 
-    Example: gristmill train average out/tiny/checkpoints/step-00000200.pt out/tiny/checkpoints/step-00000300.pt --output out/mean
+    Example: gristmill train average out/tiny/checkpoints/step-00000200 out/tiny/checkpoints/step-00000300 --output out/mean
 
     Args:
-        checkpoints: files that training wrote, two or more.
+        checkpoints: folders that training wrote, two or more.
         output: the folder to write; `gristmill train export` takes it.
         running: take the running averages that they hold (average_decay), not the weights.
         as_json: print JSON.
