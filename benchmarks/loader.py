@@ -4,8 +4,9 @@
     python benchmarks/loader.py --data out/web/shards --seq-len 2048 --windows 256
 
 Without --data, shards of random ids are written to a temporary folder first: five sources, 50 million tokens, documents of about
-500 tokens. Batches are drawn and read as training does, as int64 rows. Each line is a JSON object: tokens a second of processor
-time (of one thread; others' load does not count) and by the clock, the best of several repeats.
+500 tokens. Batches are drawn and read as training does, as int64 rows; packed ones with the targets that do not count, `chosen`
+from every other document. Each line is a JSON object: tokens a second of processor time (of one thread; others' load does not
+count) and by the clock, the best of several repeats, and for the packed ones how long packing took, a million documents.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -24,9 +27,11 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.tokenizers.encoding import Encoder
+from gristmill.tokenizers.mixture_plan import SelectedStream
 from gristmill.tokenizers.shards import ShardSet, doc_hashes, open_shards, write_manifest, write_shard
 from gristmill.tokenizers.training import train_byte_bpe
-from gristmill.trainer.loader import Loader, Plan
+from gristmill.trainer.loader import Loader, Plan, Sources
+from gristmill.trainer.packing import Packing
 
 SHARES = {"books": 0.1, "code": 0.2, "forums": 0.15, "web": 0.5, "wiki": 0.05}
 TOKENS, MEAN_LENGTH, SHARDS = 50_000_000, 500, 2
@@ -78,27 +83,46 @@ def best(run: Callable[[], int], repeats: int) -> dict[str, float]:
 
 
 def measure(shards: ShardSet, *, seq_len: int, windows: int, tokens: int, repeats: int) -> list[dict[str, Any]]:
-    """A row for the loader's batches, and one for them with the documents of each token."""
+    """Rows for the loader's batches, without and with the documents of each token."""
     weights = {name: float(len(stream)) for name, stream in shards.streams.items()}
     steps = max(1, tokens // (seq_len * windows))
-    loader = Loader(shards, Plan.of(shards, weights, seq_len=seq_len, windows=windows), 0)
 
-    def batches() -> int:
-        return sum(rows.size for _ in range(steps) for rows in loader.rows(loader.draw(), windows))
-
-    def with_documents() -> int:
+    def batches(loader: Loader, documents: bool) -> int:
         total = 0
         for _ in range(steps):
             draw = loader.draw()
             total += sum(rows.size for rows in loader.rows(draw, windows))
-            loader.documents(draw, windows)
+            loader.ignored(draw, windows)
+            if documents:
+                loader.documents(draw, windows)
         return total
 
-    settings = {"seq_len": seq_len, "windows": windows}
-    kinds = {"loader": batches, "loader and documents": with_documents}
-    for run in kinds.values():
-        run()  # pages are read and caches are warm
-    return [{"what": what, **settings, **best(run, repeats)} for what, run in kinds.items()]
+    found = []
+    packings: tuple[Packing, ...] = ("concat", "best_fit", "crop")
+    kinds: list[tuple[str, Sources, Packing]] = [(packing, shards, packing) for packing in packings]
+    for what, data, packing in [*kinds, ("chosen", chosen(shards), "concat")]:
+        began = time.thread_time()
+        plan = Plan.of(data, weights, seq_len=seq_len, windows=windows, packing=packing)
+        seconds = time.thread_time() - began
+        loader = Loader(data, plan, 0)
+        row: dict[str, Any] = {"what": what, "seq_len": seq_len, "windows": windows}
+        if plan.packed:
+            documents = sum(source.docs for source in shards.manifest.sources)
+            row["packing_seconds_a_million"] = round(seconds / documents * 1e6, 2)
+        for asked in (False, True):
+            run = partial(batches, loader, asked)
+            run()  # pages are read and caches are warm
+            found.append(row | {"documents": asked} | best(run, repeats))
+    return found
+
+
+def chosen(shards: ShardSet) -> Any:
+    """Every other document of each source, as a mixture's `where` would choose them."""
+    streams = {}
+    for name, stream in shards.streams.items():
+        bounds = np.concatenate([[0], stream.document_ends(0, len(stream) + 1)])
+        streams[name] = SelectedStream(stream, np.stack([bounds[:-1:2], bounds[1::2]], axis=1))
+    return SimpleNamespace(folder=shards.folder, tokenizer=shards.tokenizer, content="chosen", streams=streams)
 
 
 def main() -> None:
