@@ -169,10 +169,14 @@ def test_forgotten_documents_leave_the_index_also_where_later_runs_have_extended
         return outcome(tmp_path / output)
 
     crawl("a", "a", "index")
+    left = tmp_path / "index" / "segments" / "0001-killed" / "0000000.documents.arrow"
+    left.parent.mkdir()
+    left.write_bytes(b"of a run that was killed")
     assert crawl("b", "b", "index")["b001"][0] == "b1"
     done = forget("a", ids=["a001"], workers=0, quiet=True)
     assert any("Later runs were judged against them" in note for note in done.notes)
     assert "a001" not in contents(tmp_path / "index")
+    assert not left.parent.exists()
     # as if a001 had never been there; its line stays in the input as blanks, so that a002 keeps its id
     text = Path("a.jsonl").read_text().split("\n")
     Path("a.jsonl").write_text("\n".join([text[0], " " * len(text[1]), text[2], ""]))

@@ -4,10 +4,18 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.stages.bloom import BloomFilter, best_hashes, expected_false_positives, false_positive_rate, seen_plainly
+from gristmill.stages.bloom import (
+    INDEX_HASHES,
+    BloomFilter,
+    best_hashes,
+    expected_false_positives,
+    false_positive_rate,
+    keys_of_bits,
+    seen_plainly,
+)
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=60), st.integers(1, 40), st.integers(1, 200))
@@ -59,3 +67,31 @@ def test_rates_worked_out_by_hand():
 def test_sizes_that_cannot_be_addressed_are_refused(size):
     with pytest.raises(ValueError, match=r"should have 8 to 536870904"):
         BloomFilter(size, 1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=30), st.lists(st.integers(0, 2**64 - 1), max_size=30))
+def test_filters_that_are_joined_are_the_filter_of_all_keys(ours, theirs):
+    one, other, both = (BloomFilter(64, 0, INDEX_HASHES) for _ in range(3))
+    one.add(np.array(ours, dtype=np.uint64))
+    other.add(np.array(theirs, dtype=np.uint64))
+    both.add(np.array(ours + theirs, dtype=np.uint64))
+    one.join(other.words)
+    assert np.array_equal(one.words, both.words)
+    assert one.hashes == both.hashes == 7
+
+
+def test_filters_of_two_sizes_are_not_joined():
+    with pytest.raises(ValueError, match="a filter of 1024 bits cannot join one of 512"):
+        BloomFilter(64, 0, 7).join(BloomFilter(128, 0, 7).words)
+
+
+@pytest.mark.parametrize("number", [0, 1, 1000, 5000])
+def test_the_bits_tell_about_how_many_keys_there_are(number):
+    made = BloomFilter(4096, 0, INDEX_HASHES)
+    made.add(np.random.default_rng(1).integers(2**64, size=number, dtype=np.uint64))
+    assert abs(keys_of_bits(made.bits, made.hashes, made.bits_set) - number) <= 0.02 * number
+
+
+def test_a_full_filter_gives_a_number_too():
+    assert keys_of_bits(64, 1, 64) == keys_of_bits(64, 1, 63) == round(64 * np.log(64))
