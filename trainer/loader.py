@@ -176,8 +176,8 @@ class Loader:
         """
         return [self._reader.rows(draw.sources[part], draw.windows[part]) for part in share(draw, micro, rank, ranks)]
 
-    def documents(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> list[NDArray[np.int64]]:
-        """Which document of its window each token of `rows` belongs to, counted from 0; arguments and shapes as of `rows`."""
+    def documents(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> list[NDArray[np.int32]]:
+        """Which document of its window each token of `rows` belongs to, int32 from 0; arguments and shapes as of `rows`."""
         return [self._reader.documents(draw.sources[part], draw.windows[part]) for part in share(draw, micro, rank, ranks)]
 
     def ignored(self, draw: Draw, micro: int, *, rank: int = 0, ranks: int = 1) -> list[NDArray[np.bool_] | None]:

@@ -104,7 +104,7 @@ def make_micro_batches(
 
 
 def with_documents(
-    batches: Sequence[MicroBatch], documents: Sequence[NDArray[np.int64]], settings: DocumentSettings
+    batches: Sequence[MicroBatch], documents: Sequence[NDArray[np.int32]], settings: DocumentSettings
 ) -> list[MicroBatch]:
     """Causal micro-batches that tell the model of the documents in their windows.
 

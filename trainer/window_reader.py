@@ -37,10 +37,10 @@ class WindowReader:
                 self._sources[source].read(flat, places * length, starts, np.full(len(places), length))
         return rows
 
-    def documents(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def documents(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.int32]:
         """Which document of its window each token of `rows` belongs to, counted from 0; padding is the last one."""
         length = self.plan.seq_len + 1
-        begins = np.zeros((len(windows), length), dtype=np.int64)
+        begins = np.zeros((len(windows), length), dtype=np.int32)
         for source in np.unique(sources).tolist():
             places = np.flatnonzero(sources == source)
             if self.plan.packed:
@@ -51,7 +51,7 @@ class WindowReader:
             else:
                 which, at = self._sources[source].ends_within(windows[places] * self.plan.seq_len, length)
                 begins[places[which], at] = 1
-        return begins.cumsum(axis=1)
+        return np.cumsum(begins, axis=1, out=begins)
 
     def ignored(self, sources: NDArray[np.int32], windows: NDArray[np.int64]) -> NDArray[np.bool_] | None:
         """Which targets do not count: padding, and first tokens of pieces that nothing of their document stands before.
