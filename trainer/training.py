@@ -260,7 +260,7 @@ def _model(settings: TrainSettings, shards: Sources, device: torch.device) -> tu
 
 def _optimizer(model: Decoder, settings: TrainSettings, device: torch.device) -> Optimizer:
     try:
-        return make_optimizer(model, settings.optimizer, fused=device.type == "cuda")
+        return make_optimizer(model, settings.optimizer, fused=device.type in ("cuda", "cpu"))
     except ValueError as error:
         raise ConfigError(f"{settings.name}: {error}") from error
 
