@@ -24,6 +24,9 @@ INFLATION = 5
 """Bytes of content in a byte of a compressed file, roughly; decides only which files are walked for a split."""
 GROUPED_FORMATS = ("jsonl", "text", "parquet")
 """Formats whose small files are read together. WARC files are not: each is worth a task of its own."""
+GROUPS_OF_A_PARTITION, FEWEST_FILES, MOST_FILES = 4, 16, 256
+"""Small files are grouped to about a quarter of a partition, but no fewer than 16 at once, so that tasks are worth their cost,
+and no more than 256, so that the opening of files is shared out; all on average, since names decide where a group begins."""
 CHECKED_AT_ONCE = 1000
 NO_DOCUMENTS = frozenset({"removed", "signals", "edits", "reports", "index", "shards", "held_out", "work"})
 """Folders of a run that hold Parquet files which are no documents."""
@@ -183,11 +186,12 @@ def plan_units(
     }
     units: list[Unit] = []
     group: list[InputFile] = []
+    grouped = 0
     for file in files:
         alone = settings.format not in GROUPED_FORMATS or _content_bytes(file) * 8 > partition_bytes
-        if alone or (group and (_begins_group(file) or sum(map(_content_bytes, group)) > partition_bytes)):
+        if alone or (group and (_begins_group(file, partition_bytes) or grouped > partition_bytes)):
             units += _grouped(source, group)
-            group = []
+            group, grouped = [], 0
         if alone:
             units += [
                 Unit([Slice(file.fs, file.path, file.file, start, stop)], [file.mark], _about(source, file, start, stop))
@@ -195,6 +199,7 @@ def plan_units(
             ]
         else:
             group.append(file)
+            grouped += _content_bytes(file)
     units += _grouped(source, group)
     return units
 
@@ -207,9 +212,11 @@ def _grouped(source: str, files: list[InputFile]) -> list[Unit]:
     return [Unit(slices, [file.mark for file in files], f"{source}/{files[0].file}{more}")]
 
 
-def _begins_group(file: InputFile) -> bool:
-    """Whether a group of small files begins here: decided by the name alone, so that an added file moves one group at most."""
-    return blake2b(file.file.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] % 16 == 0
+def _begins_group(file: InputFile, partition_bytes: int) -> bool:
+    """Whether a group of small files begins here: by its name and size alone, so that an added file moves one group at most."""
+    drawn = int.from_bytes(blake2b(file.file.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    share = min(max(_content_bytes(file) * GROUPS_OF_A_PARTITION / partition_bytes, 1 / MOST_FILES), 1 / FEWEST_FILES)
+    return drawn < share * 2**64
 
 
 def _content_bytes(file: InputFile) -> int:

@@ -67,3 +67,14 @@ def test_files_of_other_formats_are_named_all_at_once(tmp_path):
         find_files({"web": Source(read=SourceRead(format="jsonl", paths=[str(tmp_path)]))}, [])
     lines = str(told.value).splitlines()
     assert [Path(line.partition(" is no JSON lines file")[0]).name for line in lines] == ["a.jsonl", "b.jsonl"]
+
+
+def test_the_smaller_files_are_the_more_of_them_are_read_together(tmp_path):
+    (tmp_path / "crawl").mkdir()
+    for number in range(1000):
+        (tmp_path / "crawl" / f"{number:04d}.jsonl").write_text(json.dumps({"text": "x" * 100}) + "\n")
+    sizes = [len(units_of(tmp_path / "crawl", tmp_path / "work", partition)) for partition in (10**9, 112 * 4 * 64, 10_000)]
+    # 1,000 files in groups of about 256, of a quarter of a partition, and of 16: half and twice as many are far beyond chance
+    assert 1 <= sizes[0] <= 12
+    assert 8 <= sizes[1] <= 32
+    assert 31 <= sizes[2] <= 125

@@ -69,6 +69,12 @@ def test_a_pass_counts_what_it_read_and_what_each_stage_kept(tmp_path, slices):
     assert [entry["rows"] for entry in manifest["signals"]] == [10]
 
 
+def test_documents_of_small_files_are_judged_and_written_together(tmp_path, slices):
+    work, manifest = carried_out(tmp_path, slices)
+    (entry,) = manifest["documents"]
+    assert [table.num_rows for table in read_batches(work, entry["file"])] == [5]
+
+
 def test_a_full_file_of_documents_is_followed_by_another(tmp_path, slices, monkeypatch):
     # one record a batch; 0, 2, 4, 6 and 8 bytes are kept: full at 6 = 0 + 2 + 4, then at 6, then 8
     monkeypatch.setattr(reader.read, "__defaults__", (1,))
