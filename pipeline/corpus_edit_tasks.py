@@ -14,6 +14,7 @@ from gristmill.pipeline.dedup_index import IndexPack
 from gristmill.pipeline.dedup_index_tasks import held_ids
 from gristmill.pipeline.dedup_tasks import pack_of, row_of
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, write_exchange
+from gristmill.pipeline.keep_values import KeepValues, keep_of
 from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, read_part
 from gristmill.pipeline.passes import PassSettings, Writers, take_outcome
 from gristmill.pipeline.steps import Manifest
@@ -48,6 +49,7 @@ def emit_units(
     files = ExchangeFiles(
         work, f"{prefix}.emit", order, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows, width
     )
+    values = KeepValues(keep_of(stage))
     base = np.uint64(pack.number) << _SHIFT
     for table, rows in read_pack(work, pack):
         units = stage.emit(Batch(table))
@@ -56,8 +58,9 @@ def emit_units(
         if not in_order:
             rank = units["rank"] if "rank" in units.column_names else pa.array(np.zeros(len(at), dtype=np.int64))
             columns |= {"check": units["check"], "rank": rank}
+            values.see(table, rank.to_numpy())
         files.add(pa.table(columns | {"start": units["start"], "end": units["end"]}))
-    return files.close()
+    return files.close() | values.told()
 
 
 def _unit_files(work: Storage, prefix: str, width: int) -> ExchangeFiles:

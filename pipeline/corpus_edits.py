@@ -14,6 +14,7 @@ from gristmill.pipeline.dedup_index_tasks import bring_pack
 from gristmill.pipeline.exchange import BATCH_ROWS, range_count, received, sent_identity
 from gristmill.pipeline.gather import gather, gather_work, width_for
 from gristmill.pipeline.identity import platform_identity, stage_identity
+from gristmill.pipeline.keep_values import check_values, keep_of
 from gristmill.pipeline.parts import Pack
 from gristmill.pipeline.passes import PassSettings
 from gristmill.pipeline.runner import Runner
@@ -61,6 +62,8 @@ class CorpusEdits:
             "code": code_hash(*(f"gristmill.pipeline.{name}" for name in modules)),
             "platform": platform_identity(),
         }
+        self.doubts: list[str] = []
+        """What looks like a mistake, once `run` has seen it."""
         self.filters: dict[str, float] = {}
         """What `filter_facts` says of the Bloom filters, once they have run."""
         units = sum(part.bytes for pack in packs for part in pack.parts) // stage.bytes_per_unit
@@ -95,6 +98,7 @@ class CorpusEdits:
             [([*pack.identity(), self._cut], {"stage": self.stage, "pack": pack} | self._cut, pack) for pack in self.packs],
         )
         self._emitted = [done for _, done in emitted]
+        self.doubts += check_values(self.stage.label, keep_of(self.stage), self._emitted)
         if self.stage.filter_bytes is None:
             return self._resolve(self._emitted, self.stage.copies())
         return self._seen(self._emitted, self.stage.filter_bytes // self._cut["ranges"])
@@ -123,7 +127,10 @@ class CorpusEdits:
         if self.against is None:
             return []
         known = self.against.packs
-        work = [(pack["held"]["sha256"], {"index": self.against.storage, "pack": pack}, None) for pack in known]
+        work = [
+            ([entry["sha256"] for entry in (pack["held"], *pack["emitted"])], {"index": self.against.storage, "pack": pack}, None)
+            for pack in known
+        ]
         brought = [manifest for _, manifest in self._tasks(bring_pack, work)]
         for pack, manifest in zip(known, brought, strict=True):
             number = pack["number"]

@@ -11,6 +11,7 @@ from gristmill.pipeline.dedup_index import Extension, Index, IndexPack, extensio
 from gristmill.pipeline.exchange import BATCH_ROWS, Sent, range_count, received, sent_identity
 from gristmill.pipeline.gather import gather_work, width_for
 from gristmill.pipeline.identity import platform_identity, stage_identity
+from gristmill.pipeline.keep_values import check_values
 from gristmill.pipeline.ledger import LedgerText
 from gristmill.pipeline.parts import Pack
 from gristmill.pipeline.runner import Runner
@@ -80,6 +81,8 @@ class Deduplication:
         self._removals: dict[int, str] = {}
         self.bridged: list[Manifest] = []
         """Published lists of the documents of the index that clusters of this run would have removed."""
+        self.doubts: list[str] = []
+        """What looks like a mistake, once `run` has seen it."""
         self.clusters: dict[int, int] = {}
         """Size of a cluster -> how many there are, once `run` has found them; not for `direct` stages, which have none."""
 
@@ -194,7 +197,9 @@ class Deduplication:
         return self._noted(emitted, wave)
 
     def _noted(self, emitted: list[Manifest], wave: int) -> list[Manifest]:
-        """Note what the packs have emitted, for an index."""
+        """Note what the packs have emitted, for an index, and whether `keep` finds what it goes by."""
+        if wave == 0:
+            self.doubts += check_values(self.stage.label, self.stage.keep, emitted)
         for pack, manifest in zip(self.own, emitted, strict=True):
             self._emitted[pack.number] += [entry | {"wave": wave} for entry in manifest["sent"]]
         return emitted

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from gristmill.pipeline.dedup_tasks import EMITTED, PAIRS, pair_files
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged
+from gristmill.pipeline.keep_values import KeepValues
 from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack
 from gristmill.pipeline.steps import Manifest
 from gristmill.pipeline.storage import Storage
@@ -72,13 +73,16 @@ def emit_grouped(
     files = ExchangeFiles(
         work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows, width
     )
+    values = KeepValues(stage.keep)
     for table, rows in read_pack(work, pack):
         emitted = stage.emit_grouped(Batch(table), wave, learned)
         addresses = (np.uint64(pack.number) << np.uint64(ADDRESS_ROW_BITS)) | rows.astype(np.uint64)
         at = emitted["row"].to_numpy()
-        sent = emitted.drop_columns(["row"]).append_column("rank", pa.array(ranks(stage.keep, table, addresses)[at]))
+        rank = ranks(stage.keep, table, addresses)
+        values.see(table, rank)
+        sent = emitted.drop_columns(["row"]).append_column("rank", pa.array(rank[at]))
         files.add(sent.append_column("address", pa.array(addresses[at])))
-    return files.close()
+    return files.close() | values.told()
 
 
 def key_again(

@@ -12,6 +12,7 @@ from gristmill.pipeline.counts import text_bytes, whitespace_words
 from gristmill.pipeline.dedup_index import IndexPack
 from gristmill.pipeline.dedup_index_tasks import held_ids, held_sketches
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, sent_files, sort_order, write_exchange
+from gristmill.pipeline.keep_values import KeepValues
 from gristmill.pipeline.ledger import LedgerText, removal_rows
 from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, take_rows
 from gristmill.pipeline.passes import write_ledger
@@ -58,13 +59,15 @@ def emit(
     files = ExchangeFiles(
         work, f"{prefix}.emit", EMITTED, lambda rows: key_ranges(rows["key"].to_numpy(), ranges), batch_rows, width
     )
+    values = KeepValues(stage.keep)
     for table, rows in read_pack(work, pack):
         emitted = stage.emit(Batch(table), wave) if stage.waves > 1 else stage.emit(Batch(table))
         addresses = (np.uint64(pack.number) << _SHIFT) | rows.astype(np.uint64)
         at = emitted["row"].to_numpy()
-        rank = ranks(stage.keep, table, addresses)[at]
-        files.add(pa.table({"key": emitted["key"], "check": emitted["check"], "rank": rank, "address": addresses[at]}))
-    return files.close()
+        rank = ranks(stage.keep, table, addresses)
+        values.see(table, rank)
+        files.add(pa.table({"key": emitted["key"], "check": emitted["check"], "rank": rank[at], "address": addresses[at]}))
+    return files.close() | values.told()
 
 
 def pair_files(work: Storage, prefix: str, width: int = 1) -> ExchangeFiles:

@@ -300,6 +300,7 @@ class Driver:
             else CorpusEdits(self.runner, stage, packs, size, settings, against)
         )
         written = self.state.take_cuts(stage.label, packs, edits.run())
+        self.state.doubts += edits.doubts
         if edits.filters:
             self.state.filters[stage.label] = edits.filters
         if extended is not None:
@@ -312,6 +313,7 @@ class Driver:
         size = self.recipe.partition_bytes
         found = deduplication_of(stage)(self.runner, stage, packs, size, self.ledger_text, self.recipe.cluster_bytes, against)
         written = self.state.take_removals(stage.label, packs, found.run())
+        self.state.doubts += found.doubts
         self.state.add_clusters(stage.label, found.clusters)
         self.bridged += found.bridged
         if extended is not None:

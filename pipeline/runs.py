@@ -21,6 +21,7 @@ from gristmill.pipeline.forget_purge import Purged, purge
 from gristmill.pipeline.forgotten import Forgotten, FoundAgain, Tombstone
 from gristmill.pipeline.forgotten_inputs import check_inputs, doubts_of_places, with_marks
 from gristmill.pipeline.inputs import Unit, find_files, plan_units
+from gristmill.pipeline.keep_values import check_sources
 from gristmill.pipeline.left_out import without_missing_lists
 from gristmill.pipeline.passes import READ
 from gristmill.pipeline.progress import Progress
@@ -173,6 +174,7 @@ def carry_out(job: Job) -> RunResult:
     facts = facts | {"work": work_folders(folder, kept, job.previous)}
     # here first: kernels are compiled once, and the workers find them in the cache; the extractor's child is a worker's affair
     try_stages([stage for stage in _stages(recipe) if stage.needs != "html"])
+    check_sources(recipe)
     check_indexes(_stages(recipe), job.options.run, in_place=job.options.in_place)
     with taken(folder), Progress(quiet=job.quiet) as progress, _cluster(job.workers) as place:
         forgotten = Forgotten.of(folder)
@@ -200,6 +202,7 @@ def carry_out(job: Job) -> RunResult:
                 *doubts_of_stages(recipe),
                 *doubts_of_reading(recipe, funnel, facts["other_records"]),
                 *doubts_of_judging(recipe, funnel),
+                *dict.fromkeys(state.doubts),
                 *doubts_of_places(recipe, forgotten, job.files),
             ]
             publish(folder, kept, publication.files, facts, funnel)

@@ -40,6 +40,8 @@ class RunState:
     """Label of a deduplication -> {documents in a cluster: clusters of so many}."""
     filters: dict[str, dict[str, float]] = field(default_factory=dict)
     """Label of a corpus editor -> what its Bloom filters were like."""
+    doubts: list[str] = field(default_factory=list)
+    """What stages have met that looks like a mistake."""
 
     def take_pass(self, key: str, source: str, manifest: Manifest) -> list[Part]:
         """Record what a pass over one source did; returns the parts it wrote."""

@@ -202,6 +202,18 @@ def contents(folder: Path) -> str:
     return "\n".join(str(pa.ipc.open_file(path).read_all().to_pylist()) for path in folder.rglob("*.arrow"))
 
 
+@pytest.mark.parametrize("stage", [{"lines": {}}, {"lines": {"memory": 2048}}])
+def test_another_index_in_the_same_place_is_not_taken_for_the_one_before(tmp_path, stage):
+    index = tmp_path / "index"
+    found = []
+    for line in ("x", "y"):
+        # the same ids and the same folders, other texts
+        carry_out(tmp_path, {"a": [line]}, "a", continued(stage, index=str(index)))
+        carry_out(tmp_path, {"b": ["x\ny\nz"]}, "b", continued(stage, against=str(index)))
+        found.append(outcome(tmp_path / "b")["b000"][0])
+    assert found == ["y\nz", "x\nz"]
+
+
 @pytest.mark.parametrize(
     ("stage", "message"),
     [

@@ -43,8 +43,10 @@ def embedded(seed: int, count: int, prefix: str, size: int = 5) -> list[dict]:
     ]
 
 
-def carry_out(folder: Path, crawls: dict[str, list[dict]], output: str, stage: dict, size: int = 700) -> dict[str, tuple]:
-    """Run one deduplication; the fate of each document by id."""
+def carry_out(
+    folder: Path, crawls: dict[str, list[dict]], output: str, *stages: dict, size: int = 700, workers: int = 0
+) -> dict[str, tuple]:
+    """Run deduplications; the fate of each document by id."""
     paths = []
     for name, held in crawls.items():
         path = folder / f"{name}.jsonl"
@@ -53,11 +55,11 @@ def carry_out(folder: Path, crawls: dict[str, list[dict]], output: str, stage: d
     recipe = {
         "name": "test",
         "sources": {"s": {"read": {"format": "jsonl", "id": "column", "paths": paths}}},
-        "stages": [stage],
+        "stages": list(stages),
         "partition_bytes": size,
         "guardrails": {"enabled": False},
     }
-    run(recipe_from_resolved(recipe), output=folder / output, workers=0, quiet=True)
+    run(recipe_from_resolved(recipe), output=folder / output, workers=workers, quiet=True)
     return fates(folder / output)
 
 
@@ -86,7 +88,7 @@ def test_crawls_one_after_another_leave_what_they_leave_in_one_run(tmp_path_fact
     found: dict[str, tuple] = {}
     for at, (name, held) in enumerate(crawls.items()):
         more = {"index": index} if at == 0 else {"index": index, "against": index}
-        found |= carry_out(folder, {name: held}, name, {kind: stage | more}, size + 100 * at)
+        found |= carry_out(folder, {name: held}, name, {kind: stage | more}, size=size + 100 * at)
     assert found == whole
 
 
@@ -100,6 +102,29 @@ def test_documents_of_earlier_runs_are_named_also_those_that_went_themselves(tmp
     assert any(one.startswith("a") and first[one] != ("kept",) for one in named)
     # A's own outcome is not told again
     assert {one[0] for one in second} == {"b"}
+
+
+def test_any_number_of_workers_gives_the_same_bytes_and_the_same_index(tmp_path):
+    crawls = {
+        name: [
+            one | {"v": other["v"]}
+            for one, other in zip(near_copies(at, 40, name), embedded(at, 40, name), strict=True)
+            if "v" in other
+        ]
+        for at, name in enumerate("ab")
+    }
+    found = []
+    for workers in (0, 2):
+        for name, held in crawls.items():
+            paths = [str(tmp_path / f"{workers}-{kind}") for kind in ("simhash", "semantic")]
+            more = [{"index": path} | ({"against": path} if name == "b" else {}) for path in paths]
+            stages = [{"simhash": SIMHASH | more[0]}, {"semantic": SEMANTIC | {"clusters": 3} | more[1]}]
+            carry_out(tmp_path, {name: held}, f"{name}-{workers}", *stages, workers=workers)
+        folders = [tmp_path / f"b-{workers}" / name for name in ("documents", "removed")] + [Path(path) for path in paths]
+        # segments are named by the folder of their run, so only what they hold is compared
+        found.append([sorted(file.read_bytes() for file in one.rglob("*.[ap]*r*")) for one in folders])
+    assert found[0] == found[1]
+    assert all(map(len, found[0]))
 
 
 def test_the_clusters_of_later_runs_are_those_of_the_first(tmp_path):
