@@ -93,17 +93,13 @@ def misfits(settings: TrainSettings, size: int) -> list[str]:
     if size % tensor:
         return [f"parallel.tensor is {tensor}, and the number of processes is {size}; start a multiple of {tensor} with torchrun"]
     found = []
-    ranks = size // tensor
-    micro = settings.micro_windows
-    if settings.windows % (ranks * (micro or 1)):
-        by = f"{ranks} data ranks" + (f" x {micro} micro_windows" if micro else "")
-        found.append(
-            f"windows is {settings.windows}, which does not divide by {by}; set windows to a multiple of {ranks * (micro or 1)}"
-        )
+    ranks, micro = size // tensor, settings.micro_windows
+    for what, windows in (("windows", settings.windows), *(("windows of batch_ramp", count) for _, count in settings.ramp)):
+        if windows % (ranks * (micro or 1)):
+            by = f"{ranks} data ranks" + (f" x {micro} micro_windows" if micro else "")
+            found.append(f"{what} is {windows}, which does not divide by {by}; set a multiple of {ranks * (micro or 1)}")
     if settings.optimizer.name == "adafactor" and (tensor > 1 or (parallel.data == "fsdp" and ranks > 1)):
-        found.append(
-            "optimizer.name is adafactor, which needs each matrix whole; set parallel.data=ddp and parallel.tensor=1, or take adamw"
-        )
+        found.append("optimizer.name is adafactor, which needs each matrix whole; set parallel.data=ddp and parallel.tensor=1")
     if tensor == 1:
         return found
     for what, count in (

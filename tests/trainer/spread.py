@@ -1,0 +1,132 @@
+"""Runs many small trainings on real processes: `python spread.py REQUEST.json RESULT.json`; see the fixture `outcomes`.
+
+One interpreter imports torch once and forks all processes, before it has computed anything.
+"""
+
+import faulthandler
+import json
+import os
+import socket
+import sys
+import traceback
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+import torch.distributed as dist
+from torch.distributed.tensor import DTensor
+
+from gristmill.trainer.config import ConfigError, read_config
+from gristmill.trainer.data import settle
+from gristmill.trainer.settings import ParallelSettings
+from gristmill.trainer.train import train
+from gristmill.trainer.training import Training
+from gristmill.trainer.world import World, joined, launched
+
+CPU = torch.device("cpu")
+REDUCE_SCATTER = "reduce_scatter_single" if hasattr(dist, "reduce_scatter_single") else "reduce_scatter_tensor"
+"""What FSDP sends gradients with, under its newer and its older name."""
+PATIENCE_SECONDS = int(os.environ.get("PATIENCE_SECONDS", "120"))
+
+
+def nothing(line):
+    """Progress is not wanted."""
+
+
+def trained(world, sets):
+    """Train, and tell what came of it on this process."""
+    settings = read_config("tiny", sets)
+    shards, plan, steps = settle(settings, nothing)
+    training = Training(settings, shards, plan, CPU, steps, world=world.arranged(settings, CPU), say=nothing)
+    keys = ("loss", "gradient_norm", "order_hash", "source_loss", "tokens")
+    with patch.object(dist, REDUCE_SCATTER, wraps=getattr(dist, REDUCE_SCATTER)) as sent:
+        rows = [{key: row[key] for key in keys} | {"held_out": row.get("held_out")} for row in training.steps()]
+    average = {} if training.average is None else training.average.weights
+    whole = {name: each.full_tensor() if isinstance(each, DTensor) else each for name, each in average.items()}
+    parameters = list(training.model.parameters())
+    return {
+        "rows": rows,
+        "average": sum(each.double().square().sum().item() for each in whole.values()),
+        "reduce_scatters": sent.call_count,
+        "numbers": sum(each.numel() for each in parameters),
+        "numbers_here": sum((each.to_local() if isinstance(each, DTensor) else each).numel() for each in parameters),
+    }
+
+
+def failing_on(rank, world, sets):
+    """What a process sees when one of them failed."""
+
+    def attempt():
+        if world.rank == rank:
+            raise ConfigError("no such thing here")
+
+    try:
+        world.agree(attempt)
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+    return None
+
+
+def in_a_strange_folder(world, sets):
+    """What a process sees when the output folder is no run."""
+    try:
+        train("tiny", sets, sets[0].removeprefix("data="))
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+    return None
+
+
+KINDS = {"train": trained, "first fails": partial(failing_on, 0), "second fails": partial(failing_on, 1)}
+KINDS["strange folder"] = in_a_strange_folder
+
+
+def process(rank, size, port, cases, result):
+    """One process among several."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    faulthandler.dump_traceback_later(PATIENCE_SECONDS, exit=True)  # processes that wait for each other end, and say where
+    told = {}
+
+    def carry_out(world):
+        for name, (kind, sets) in cases.items():
+            try:
+                told[name] = KINDS[kind](world, sets)
+            except Exception:
+                told[name] = traceback.format_exc()
+
+    if size == 1 or "strange folder" in cases:
+        carry_out(World())
+    else:
+        with joined(launched(), CPU, ParallelSettings(timeout_seconds=60)) as world:
+            carry_out(world)
+    Path(f"{result}.{rank}").write_text(json.dumps(told))
+
+
+def main(request, result):
+    """Carry out a request, [[processes, {name: [kind, settings]}], ...]; the result is {name: what each process tells}."""
+    told = {}
+    for size, cases in json.loads(Path(request).read_text()):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        children = []
+        for rank in range(size):
+            child = os.fork()
+            if not child:
+                try:
+                    process(rank, size, port, cases, result)
+                except BaseException:
+                    traceback.print_exc()
+                    os._exit(1)
+                os._exit(0)
+            children.append(child)
+        for child in children:
+            os.waitpid(child, 0)
+        parts = [json.loads(Path(f"{result}.{rank}").read_text()) for rank in range(size)]
+        told |= {name: [part[name] for part in parts] for name in cases}
+    Path(result).write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
