@@ -113,16 +113,21 @@ class _Chunked(torch.autograd.Function):
                 counted = wanted != IGNORED
                 index = wanted.clamp(min=0)[:, None]
                 logits = softcap((rows @ head.T).to(wide), cap)
-                size = logits.logsumexp(-1)
-                each[part] = (size - logits.gather(1, index)[:, 0]) * counted
-                sizes[part] = size * counted
+                target = logits.gather(1, index)[:, 0]
                 if weight_grad is None:
-                    continue
-                slope = _slope(logits, size, index, z_weight, cap)
-                slope = slope.mul_((counted.to(wide) / denominator)[:, None]).to(dtype)
-                if hidden_grad is not None:
-                    hidden_grad[part] = (slope @ head).to(hidden.dtype)
-                weight_grad += slope.T @ rows
+                    size = logits.logsumexp(-1)
+                else:
+                    scale = counted.to(wide) / denominator
+                    size, slope = _slope(logits, index, scale, z_weight, cap)
+                    slope = slope.to(dtype)
+                    if hidden_grad is not None:
+                        hidden_grad[part] = (slope @ head).to(hidden.dtype)
+                    if slope.dtype == weight_grad.dtype:
+                        weight_grad.addmm_(slope.T, rows)
+                    else:
+                        weight_grad += slope.T @ rows
+                each[part] = (size - target) * counted
+                sizes[part] = size * counted
         ctx.save_for_backward(hidden_grad, None if weight_grad is None else weight_grad.to(weight.dtype))
         ctx.mark_non_differentiable(each, sizes)
         total = (each + z_weight * sizes.square()).sum() / denominator
@@ -137,11 +142,19 @@ class _Chunked(torch.autograd.Function):
         return by_hidden, by_weight, None, None, None, None, None, None
 
 
-def _slope(logits: Tensor, size: Tensor, index: Tensor, z_weight: float, cap: float | None) -> Tensor:
-    """Of cross-entropy + z_weight * size^2, by the uncapped logits: (softmax (1 + 2 z size) - one-hot) (1 - (logit / cap)^2)."""
-    slope = (logits - size[:, None]).exp_().mul_((1 + 2 * z_weight * size)[:, None])
-    slope.scatter_add_(1, index, torch.full_like(index, -1, dtype=slope.dtype))
-    return slope if cap is None else slope.mul_(1 - (logits / cap).square())
+def _slope(logits: Tensor, index: Tensor, scale: Tensor, z_weight: float, cap: float | None) -> tuple[Tensor, Tensor]:
+    """Log-sum-exp of each row, and the slope of scale * (cross-entropy + z_weight * size^2) by the uncapped logits.
+
+    The slope is (softmax (1 + 2 z size) - one-hot) (1 - (logit / cap)^2) * scale. Without a cap it takes the place of the logits:
+    exponentials are worked out once, for the sum and for the softmax, and few passes over the chunk are made.
+    """
+    top = logits.amax(-1, keepdim=True)
+    slope = (logits.sub_(top) if cap is None else logits - top).exp_()
+    sums = slope.sum(-1)
+    size = top[:, 0] + sums.log()
+    slope.mul_(((1 + 2 * z_weight * size) * scale / sums)[:, None])
+    slope.scatter_add_(1, index, -scale[:, None].to(slope.dtype))
+    return size, slope if cap is None else slope.mul_(1 - (logits / cap).square())
 
 
 def with_ignored(targets: Tensor, *, prefix: Tensor | None = None, documents: Tensor | None = None) -> Tensor:
