@@ -316,7 +316,7 @@ class TrainSettings(Settings):
     average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of a running average of the weights that each step keeps, 0.999 say; null keeps none."""
     evaluation: EvaluationSettings | None = None
-    """What held-out documents cost while training; null measures nothing."""
+    """Held-out documents and questions that the model is asked while training; null asks nothing."""
     checkpoint: CheckpointSettings = CheckpointSettings()
     init_from: str | None = None
     """A checkpoint, or a run whose newest one it is, that a new output folder begins with: a decay from a stable point, say."""
