@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gristmill.tokenizers.manifest import ShardError
-from gristmill.tokenizers.mixture_plan import MixtureShards, open_mixture
+from gristmill.tokenizers.mixture_plan import MixturePlan, MixtureShards, open_mixture
 from gristmill.tokenizers.shards import open_shards
 from gristmill.trainer import mixture
 from gristmill.trainer.config import ConfigError
@@ -85,6 +85,8 @@ def _mixture(settings: TrainSettings, shards: MixtureShards, say: Callable[[str]
         )
     if unreached := [phase.name for phase in later if phase.start >= read]:
         say(f"{settings.steps:,} steps end before {', '.join(unreached)}; the whole plan has {most:,}")
+    for line in _more_epochs(shards.plan, plan):
+        say(line)
     return shards, plan, settings.steps
 
 
@@ -107,6 +109,17 @@ def _plan(
     for name, packed in zip(plan.sources, plan.packed, strict=bool(plan.packed)):
         say(told(name, plan.packing, packed, len(shards.streams[name])))
     return plan
+
+
+def _more_epochs(mixture_plan: MixturePlan, plan: Plan) -> list[str]:
+    """Sources that are read more often than the mixture allows, because packing leaves out some of their tokens, a line each."""
+    targets = dict(zip(plan.sources, plan.targets, strict=True))
+    return [
+        f"{one.source}: {one.tokens:,} tokens are {one.tokens / targets[one.source]:.2f} epochs of what {plan.packing} leaves "
+        f"of it, the mixture allows {one.max_epochs:g}; plan again with a larger max_epochs or fewer tokens, unless that is meant"
+        for one in mixture_plan.sources
+        if plan.packed and one.tokens > targets.get(one.source, one.tokens) * one.max_epochs
+    ]
 
 
 def _batches(plan: Plan) -> str:
