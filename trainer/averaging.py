@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from gristmill.trainer import checkpoint
 from gristmill.trainer.checkpoint import State
 from gristmill.trainer.checkpoint_saver import Saver
 from gristmill.trainer.config import ConfigError
+from gristmill.trainer.named_tensors import tied
 from gristmill.trainer.settings import CheckpointSettings
 
 
@@ -22,13 +23,18 @@ class RunningAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         """Begin with the weights as they are; each update keeps `decay` of the average."""
         self.decay = decay
-        self.weights = {name: value.detach().float().clone() for name, value in model.state_dict().items()}
+        self._second = tied(model)
+        self.weights = {name: value.float().clone() for name, value in self._of(model)}
+
+    def _of(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        """Its weights, each once."""
+        return ((name, value.detach()) for name, value in model.state_dict().items() if name not in self._second)
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take in the weights after a step."""
-        for name, value in model.state_dict().items():
-            self.weights[name].lerp_(value.detach().float(), 1 - self.decay)
+        for name, value in self._of(model):
+            self.weights[name].lerp_(value.float(), 1 - self.decay)
 
 
 def mean_weights(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -84,8 +90,9 @@ def average(folders: Sequence[Path], output: Path, *, running: bool = False) -> 
     except ValueError as error:
         raise ValueError(f"{', '.join(map(str, folders))}: {error}") from error
     steps = [int(one["step"]) for one in plain]
-    told = {"settings": plain[-1]["settings"], "averaged": [str(folder) for folder in folders]}
-    state = State(max(steps), {f"model/{name}": value for name, value in weights.items()}, told)
+    second = plain[-1].get("tied", {})
+    told = {"settings": plain[-1]["settings"], "tied": second, "averaged": [str(folder) for folder in folders]}
+    state = State(max(steps), {f"model/{name}": value for name, value in weights.items() if name not in second}, told)
     with Saver(output, CheckpointSettings(keep=1)) as saver:
         saver.save(state)
     return {"output": str(output), "checkpoints": len(folders), "steps": steps}

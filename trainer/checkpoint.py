@@ -174,7 +174,7 @@ def load(folder: Path, parts: Sequence[str] = PARTS) -> dict[str, Any]:
         parts: which kinds of tensors.
 
     Returns:
-        What state.json holds, and for each part a dict of its tensors by name, on the CPU.
+        What state.json holds, and for each part a dict of its tensors by name, on the CPU; tied weights under all their names.
 
     Raises:
         ConfigError: it is damaged or of another format.
@@ -187,7 +187,10 @@ def load(folder: Path, parts: Sequence[str] = PARTS) -> dict[str, Any]:
         if isinstance(of, TensorStorageMetadata) and name.split("/", 1)[0] in parts
     }
     read_into(folder, tensors)
-    return plain | {part: dict(_of_part(tensors, part)) for part in parts}
+    found = {part: dict(_of_part(tensors, part)) for part in parts}
+    for part in {"model", "average"}.intersection(parts):
+        found[part] |= {name: found[part][first] for name, first in plain.get("tied", {}).items() if first in found[part]}
+    return plain | found
 
 
 def _of_part(tensors: Mapping[str, Tensor], part: str) -> Iterator[tuple[str, Tensor]]:

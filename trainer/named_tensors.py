@@ -10,9 +10,17 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_model_state_dict, get_optimizer_state_dict
 
 
+def tied(model: nn.Module) -> dict[str, str]:
+    """Second names of weights, a tied head's, each with the first."""
+    first: dict[int, str] = {}
+    named = [(name, first.setdefault(id(parameter), name)) for name, parameter in model.named_parameters(remove_duplicate=False)]
+    return {name: known for name, known in named if name != known}
+
+
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """The weights themselves, not copies; a tied head under both names."""
-    return cast(dict[str, Tensor], get_model_state_dict(model))
+    """The weights themselves, not copies, each once."""
+    second = tied(model)
+    return {name: value for name, value in cast(dict[str, Tensor], get_model_state_dict(model)).items() if name not in second}
 
 
 def remembered(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gristmill.trainer import checkpoint, flops, parallel, resuming
+from gristmill.trainer import checkpoint, flops, named_tensors, parallel, resuming
 from gristmill.trainer.averaging import RunningAverage
 from gristmill.trainer.batches import Batches
 from gristmill.trainer.checkpoint import State
@@ -102,6 +102,7 @@ class Training:
             "settings": self.settings.model_dump(mode="json"),
             "spikes": self.spikes.state() if self.spikes is not None else {},
             "data": self.data_state,
+            "tied": named_tensors.tied(self.model),
         }
         return State(self.step, self._tensors(), plain)
 

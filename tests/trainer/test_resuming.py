@@ -7,7 +7,7 @@ from gristmill.trainer import checkpoint
 from gristmill.trainer.averaging import average
 from gristmill.trainer.checkpoint_saver import NotSaved, Saver
 from gristmill.trainer.config import ConfigError
-from gristmill.trainer.named_tensors import forget, remembered, weights
+from gristmill.trainer.named_tensors import forget, remembered, tied, weights
 from gristmill.trainer.settings import CheckpointSettings
 from gristmill.trainer.train import train
 
@@ -104,7 +104,7 @@ def test_an_optimizer_of_which_a_checkpoint_says_nothing_begins_anew(corpus, tmp
     go(corpus, tmp_path / "parts", *sets, "steps=1")
     folder = checkpoint.newest(tmp_path / "parts")
     held = checkpoint.load(folder)
-    bare = {f"{part}/{name}": value for part in ("model", "rng") for name, value in held[part].items()}
+    bare = {f"{part}/{name}": value for part in ("model", "rng") for name, value in held[part].items() if name != "head.weight"}
     with Saver(tmp_path / "parts", CheckpointSettings()) as saver:
         plain = {key: held[key] for key in ("settings", "data", "spikes")}
         saver.save(checkpoint.State(1, bare, plain))
@@ -126,7 +126,21 @@ def test_names_are_those_of_the_weights():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1, bias=False))
     optimizers = [torch.optim.AdamW([model[1].weight]), torch.optim.SGD(model[0].parameters(), momentum=0.5)]
     assert weights(model)["0.weight"].data_ptr() == model[0].weight.data_ptr()
+    assert tied(model) == {}
     kinds = {"1.weight/step", "1.weight/exp_avg", "1.weight/exp_avg_sq", "0.weight/momentum_buffer", "0.bias/momentum_buffer"}
     assert set(remembered(model, optimizers)) == kinds
     forget(model, optimizers, ["0.weight", "1.weight"])
     assert [set(one.state) for one in optimizers] == [set(), {model[0].bias}]
+
+
+def test_a_tied_head_is_held_once_and_read_under_both_names(corpus, stable):
+    folder = checkpoint.newest(stable)
+    for part in ("model", "average"):
+        assert f"{part}/embedding.weight" in checkpoint.tensor_shapes(folder)
+        assert f"{part}/head.weight" not in checkpoint.tensor_shapes(folder)
+        held = checkpoint.load(folder, [part])[part]
+        assert held["head.weight"] is held["embedding.weight"]
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(2, 2, bias=False), "b": torch.nn.Linear(2, 2, bias=False)})
+    model["b"].weight = model["a"].weight
+    assert tied(model) == {"b.weight": "a.weight"}
+    assert list(weights(model)) == ["a.weight"]
