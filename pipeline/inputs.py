@@ -93,7 +93,7 @@ def find_files(sources: Mapping[str, Any], outside: Sequence[Storage]) -> dict[s
         except UserError as error:
             mistakes.append(f"source {name}: {error}" if len(sources) > 1 else str(error))
     readers: dict[tuple[str, str], str] = {}
-    for name, files in found.items():
+    for name, files in found.items() if len(found) > 1 else ():
         for file in files:
             first = readers.setdefault((str(file.fs.protocol), _real(file)), name)
             if first != name:
@@ -108,15 +108,20 @@ def _files_of(settings: ReadSettings, outside: Sequence[Storage]) -> list[InputF
     for path in settings.paths:
         if not path.strip():
             raise UserError("read.paths: holds an empty path; give a file, a folder or a pattern")
+    # asked once of each file and folder what it leads to: there may be 100,000 files
+    roots = [(type(folder.fs), f"{_root(folder).rstrip('/')}/") for folder in outside]
     listed = list_files(settings.paths, settings)
-    files = [file for file in listed if not any(_lies_in(file, folder) for folder in outside)]
+    real = {id(file): _real(file) for file in listed}
+    files = [
+        file for file in listed if not any(type(file.fs) is kind and real[id(file)].startswith(root) for kind, root in roots)
+    ]
     if not files:
         raise UserError(
             f"{', '.join(settings.paths)}: lies in the run folder {outside[0].url}, which this run would replace; "
             "choose another --output"
         )
     _refuse_other_runs(files)
-    _refuse_twice(files)
+    _refuse_twice(files, real)
     return files
 
 
@@ -125,18 +130,15 @@ def _real(file: InputFile) -> str:
     return os.path.realpath(file.path) if isinstance(file.fs, LocalFileSystem) else file.path
 
 
-def _lies_in(file: InputFile, folder: Storage) -> bool:
-    if type(file.fs) is not type(folder.fs):
-        return False
-    root = os.path.realpath(folder.path()) if folder.local else folder.path()
-    return _real(file).startswith(f"{root.rstrip('/')}/")
+def _root(folder: Storage) -> str:
+    return os.path.realpath(folder.path()) if folder.local else folder.path()
 
 
-def _refuse_twice(files: Sequence[InputFile]) -> None:
-    """Raise where two names lead to one file (links do)."""
+def _refuse_twice(files: Sequence[InputFile], real: Mapping[int, str]) -> None:
+    """Raise where two names lead to one file (links do); `real` has by the file's identity what it leads to."""
     seen: dict[str, InputFile] = {}
     for file in files:
-        other = seen.setdefault(_real(file), file)
+        other = seen.setdefault(real[id(file)], file)
         if other is not file:
             raise UserError(f"{file.path} and {other.path} are one file; its records would be read twice: leave one out")
 
