@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from gristmill.pipeline.cli_shared import AsJson, Sets, print_table, show_json
-from gristmill.pipeline.errors import GuardrailStop, UserError
+from gristmill.pipeline.errors import GuardrailStop, TaskFailed, UserError
 
 train_app = App(
     name="train",
@@ -59,12 +59,14 @@ def train(config: str, /, *, set: Sets = (), output: str | None = None, plain: P
     with told():
         from gristmill.trainer.train import Diverged
         from gristmill.trainer.train import train as start
-        from gristmill.trainer.world import ToldElsewhere, wait_for_the_first
+        from gristmill.trainer.world import OthersGone, ToldElsewhere, wait_for_the_first
 
         try:
             result = start(config, set, output, plain=plain)
         except Diverged as error:
             raise GuardrailStop(str(error)) from error
+        except OthersGone as error:
+            raise TaskFailed(str(error)) from None
         except ToldElsewhere:
             wait_for_the_first()
             raise SystemExit(2) from None

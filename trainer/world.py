@@ -33,6 +33,10 @@ class ToldElsewhere(ConfigError):
     """This process ends because of what the first one says; nothing is to be said again."""
 
 
+class OthersGone(RuntimeError):
+    """Another process ended in the midst of the work; its own output says why."""
+
+
 @dataclass(frozen=True)
 class Launch:
     """What the launcher says to a process."""
@@ -261,8 +265,12 @@ def joined(launch: Launch, device: torch.device, settings: ParallelSettings) -> 
         if not on_gpu or isinstance(error, ValueError | OSError):
             atexit.register(_part)
         # gloo's words where a process is gone, which has said why
-        if launch.rank and isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer", str(error)):
-            raise ToldElsewhere from error
+        if isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer", str(error)):
+            if launch.rank:
+                raise ToldElsewhere from error
+            raise OthersGone(
+                "another process ended, and its own output says why; the same command goes on from the last checkpoint"
+            ) from error
         raise
     dist.destroy_process_group()
 
