@@ -19,6 +19,8 @@ from torch.distributed.tensor import DTensor
 
 from gristmill.trainer.config import ConfigError, read_config
 from gristmill.trainer.data import settle
+from gristmill.trainer.model import is_hidden_matrix
+from gristmill.trainer.muon import part_like, whole
 from gristmill.trainer.settings import ParallelSettings
 from gristmill.trainer.train import train
 from gristmill.trainer.training import Training
@@ -54,6 +56,29 @@ def trained(world, sets):
     }
 
 
+def moved_by_muon(world, sets):
+    """Whether each matrix of hidden layers, moved by equal gradients, is the one of a process alone, to the last bit."""
+    settings = read_config("tiny", sets)
+    shards, plan, steps = settle(settings, nothing)
+    alone, spread = (
+        Training(settings, shards, plan, CPU, steps, world=where, say=nothing)
+        for where in (World(), world.arranged(settings, CPU))
+    )
+    draw = torch.Generator().manual_seed(5)
+    pairs = list(zip(alone.model.named_parameters(), spread.model.parameters(), strict=True))
+    for _ in range(2):
+        for (_, mine), theirs in pairs:
+            mine.grad = torch.randn(mine.shape, generator=draw)
+            theirs.grad = part_like(theirs.detach(), mine.grad)
+        for one in (alone, spread):
+            one.optimizer.step()
+    return [
+        [name, torch.equal(mine, whole(theirs.detach())), isinstance(theirs, DTensor)]
+        for (name, mine), theirs in pairs
+        if is_hidden_matrix(name)
+    ]
+
+
 def failing_on(rank, world, sets):
     """What a process sees when one of them failed."""
 
@@ -77,7 +102,7 @@ def in_a_strange_folder(world, sets):
     return None
 
 
-KINDS = {"train": trained, "first fails": partial(failing_on, 0), "second fails": partial(failing_on, 1)}
+KINDS = {"train": trained, "muon": moved_by_muon, "first fails": partial(failing_on, 0), "second fails": partial(failing_on, 1)}
 KINDS["strange folder"] = in_a_strange_folder
 
 

@@ -54,6 +54,7 @@ def outcomes(corpus, tmp_path_factory):
         (1, {f"{name}|1|alone": ["train", sets] for name, sets in base.items()}),
         *((n, {f"{name}|{n}|{form}": ["train", base[name] + sets] for name, m, form, sets in SPREADS if m == n}) for n in (2, 4)),
         (2, failing),
+        (4, {"muon": ["muon", [*base["llama"], "optimizer.name=muon", *FSDP, *TENSOR]]}),
         (2, {"strange folder": ["strange folder", base["llama"]]}),
     ]
     (folder / "request.json").write_text(json.dumps(request))
@@ -131,3 +132,9 @@ def test_an_output_that_the_first_process_cannot_have_ends_all_of_them(outcomes)
     assert kind == "ConfigError"
     assert "holds files but no train.json" in said
     assert other == ["ToldElsewhere", ""]
+
+
+def test_muon_moves_matrices_in_parts_as_whole_ones_to_the_last_bit(outcomes):
+    for part in outcomes["muon"]:
+        assert len(part) == 2 * 7
+        assert part == [[name, True, True] for name, _, _ in part]
