@@ -88,6 +88,8 @@ def export_run(run: str | Path, folder: str | Path, step: int | None = None) -> 
         hf_format.export(model, Path(folder))
     except ConversionError as error:
         raise ConfigError(str(error)) from error
+    except ConfigError:
+        raise  # a damaged checkpoint, which says where it is
     except ValueError as error:
         raise ConfigError(f"{saved[at]}: {error}") from error
     return {"folder": str(folder), "step": at, "parameters": sum(parameter.numel() for parameter in model.parameters())}

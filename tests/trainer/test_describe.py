@@ -47,6 +47,10 @@ def test_a_run_is_exported_as_it_was_trained(corpus, tmp_path):
         export_run(tmp_path / "run", tmp_path / "hf")
     with pytest.raises(ConfigError, match="holds no checkpoint"):
         export_run(tmp_path / "nothing", tmp_path / "other")
+    newest = checkpoint.newest(tmp_path / "run")
+    (newest / "__0_0.distcp").unlink()
+    with pytest.raises(ConfigError, match=f"^{newest}: is damaged: __0_0.distcp is missing; remove step-00000004 to go on from"):
+        export_run(tmp_path / "run", tmp_path / "other")
 
 
 @pytest.mark.parametrize(
