@@ -54,7 +54,8 @@ class Loader:
         self.seed = seed
         self.step = 0
         self.tokens = 0
-        self.order_hash = ""
+        # the same numbers of windows are other tokens where they are packed otherwise
+        self.order_hash = sha256("".join(one.hash for one in plan.packed).encode()).hexdigest() if plan.packed else ""
         self._windows = 0
         self._reader = WindowReader([shards.streams[name] for name in plan.sources], plan)
         self._carry = np.zeros(len(plan.sources), dtype=np.int64)
@@ -79,7 +80,7 @@ class Loader:
 
         Args:
             steps: how many batches.
-            order_hash: that of the last of them, as a log has it, so that the next batch's is right; "" with no steps.
+            order_hash: that of the last of them, as a log has it, so that the next batch's is right; not looked at with no steps.
         """
         for _ in range(steps):
             count = self.plan.windows_at(self.step + 1)
@@ -88,7 +89,8 @@ class Loader:
             else:
                 self._cursor = self._cursor + self._next_quotas(count)
             self._pass(count)
-        self.order_hash = order_hash
+        if steps:
+            self.order_hash = order_hash
 
     def _pass(self, count: int) -> None:
         """A batch of so many windows is decided."""

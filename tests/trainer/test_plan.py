@@ -113,6 +113,16 @@ def test_a_state_of_windows_that_hold_other_pieces_is_refused(monkeypatch):
         Loader(SHARDS, plan(), 0).resume(state)
 
 
+def test_the_order_hash_tells_packings_apart_that_have_the_same_windows_by_number():
+    # one document a window, whether it is cropped from 10 tokens or 9 or has 9
+    hashes = set()
+    for length, packing in ((9, "concat"), (9, "best_fit"), (9, "crop"), (10, "crop")):
+        shards = SimpleNamespace(folder="shards", content="abc", streams={"large": Documents(length, 400)})
+        draw = Loader(shards, Plan.of(shards, {"large": 1}, seq_len=8, windows=13, packing=packing), 0).draw()
+        hashes.add(draw.order_hash)
+    assert len(hashes) == 3  # documents of 9 are cropped nowhere: the same windows as by best fit
+
+
 @pytest.mark.parametrize("packing", ["concat", "best_fit", "crop"])
 @pytest.mark.parametrize("ramp", [(), [(40 * 8, 4), (200, 30)]])
 def test_batches_that_were_skipped_were_as_if_drawn(packing, ramp):
