@@ -164,6 +164,7 @@ class Driver:
             seed=self.recipe.seed,
             limit=limit,
             sample=self.options.sample,
+            name_cuts=self.recipe.output.edits,
         )
 
     def _pass_key(self, kind: str, settings: passes.PassSettings, *modules: str, **more: Any) -> str:
@@ -295,7 +296,7 @@ class Driver:
         packs, against, extended = self._indexed(stage, concerned)
         size = self.recipe.partition_bytes
         edits = (
-            WindowCuts(self.runner, stage, packs, size, settings)
+            WindowCuts(self.runner, stage, packs, size, settings, against)
             if isinstance(stage, WindowEditor)
             else CorpusEdits(self.runner, stage, packs, size, settings, against)
         )

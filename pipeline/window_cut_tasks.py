@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.pipeline.corpus_edit_tasks import NONE, UNITS
+from gristmill.pipeline.dedup_index import IndexPack
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, sent_files
 from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack
 from gristmill.pipeline.steps import Manifest
@@ -29,6 +30,8 @@ CHUNK_WINDOWS = 1 << 21
 CHUNK_BITS = 24
 """A chunk is pack number << 24 | its number in the pack: ascending with the address."""
 _SHIFT = np.uint64(ADDRESS_ROW_BITS)
+HELD = pa.schema([("row", pa.int64()), ("id", pa.string()), ("text", pa.large_string())])
+"""A document in an index."""
 
 
 def _write_sorted(work: Storage, name: str, rows: pa.Table, ranges: int, batch_rows: int) -> dict[str, Any] | None:
@@ -94,13 +97,17 @@ def _whole_groups(work: Storage, sent: Sequence[Sent]) -> Iterator[pa.Table]:
         yield rest
 
 
-def resolve_grams(work: Storage, prefix: str, *, sent: list[Sent]) -> Manifest:
-    """Send the k-grams that were selected at least twice back to the packs that have them."""
+def resolve_grams(work: Storage, prefix: str, *, sent: list[Sent], first_pack: int) -> Manifest:
+    """Send the k-grams that were selected at least twice back to the packs that have them.
+
+    Packs before `first_pack` are those of an index: only what packs of this run have too concerns them.
+    """
     found = ExchangeFiles(work, f"{prefix}.grams", ["key"], lambda rows: rows["pack"].to_numpy().astype(np.int64))
     for table in _whole_groups(work, sent):
         heads = _heads(table["key"].to_numpy())
         sizes = np.diff(np.append(heads, table.num_rows))
-        repeated = np.repeat(sizes > 1, sizes) | table["many"].to_numpy()
+        own = np.logical_or.reduceat(table["pack"].to_numpy() >= first_pack, heads)
+        repeated = (np.repeat(sizes > 1, sizes) | table["many"].to_numpy()) & np.repeat(own, sizes)
         found.add(table.filter(pa.array(repeated)).drop_columns("many"))
     return found.close()
 
@@ -108,7 +115,7 @@ def resolve_grams(work: Storage, prefix: str, *, sent: list[Sent]) -> Manifest:
 class _Windows:
     """Collects the windows of a pack that may repeat, and sends each once a chunk."""
 
-    def __init__(self, work: Storage, prefix: str, pack: Pack, ranges: int, batch_rows: int) -> None:
+    def __init__(self, work: Storage, prefix: str, pack: Pack | IndexPack, ranges: int, batch_rows: int) -> None:
         self._work, self._prefix, self._pack, self._ranges, self._batch_rows = work, prefix, pack.number, ranges, batch_rows
         self._held: list[tuple[np.ndarray, ...]] = []
         self._count = 0
@@ -156,8 +163,27 @@ class _Windows:
         self.places.append(writer.close())
 
 
+def index_texts(work: Storage, prefix: str, *, pack: Pack) -> Manifest:
+    """Write what an index holds of a pack's documents: their texts as they are before this stage, of which later runs hash
+    the windows that may repeat in their own."""
+    writer = StreamWriter(work, f"{prefix}.documents.arrow", HELD)
+    for table, rows in read_pack(work, pack, ["id", "text"]):
+        writer.write(pa.table({"row": pa.array(rows), "id": table["id"], "text": table["text"]}, schema=HELD))
+    held = writer.close()
+    return {"files": [held], "held": held}
+
+
+def _texts(work: Storage, pack: Pack | IndexPack) -> Iterator[tuple[pa.Table, np.ndarray]]:
+    """The documents of a pack, of this run or of an index, with their rows in it."""
+    if isinstance(pack, Pack):
+        yield from read_pack(work, pack)
+        return
+    for table in read_batches(work, pack.file):
+        yield table, table["row"].to_numpy()
+
+
 def emit_windows(
-    work: Storage, prefix: str, *, stage: WindowEditor, pack: Pack, sent: list[Sent], ranges: int, batch_rows: int
+    work: Storage, prefix: str, *, stage: WindowEditor, pack: Pack | IndexPack, sent: list[Sent], ranges: int, batch_rows: int
 ) -> Manifest:
     """Send the windows whose k-gram was selected at least twice to the key ranges.
 
@@ -169,7 +195,7 @@ def emit_windows(
     stage.set_up()
     known = kernels.hash_set(np.concatenate([rows["key"].to_numpy() for rows in merged(work, sent, ["key"])]))
     windows = _Windows(work, prefix, pack, ranges, batch_rows)
-    for table, pack_rows in read_pack(work, pack):
+    for table, pack_rows in _texts(work, pack):
         units = stage.units(Batch(table))
         hashes, runs, run_offsets = kernels.winnow(units.data, units.width, units.offsets, *stage.grams)
         chosen = np.flatnonzero(kernels.are_in(known, hashes))
@@ -190,9 +216,9 @@ def emit_windows(
     return done_files | {"files": [*done_files["files"], *windows.places], "places": windows.places}
 
 
-def resolve_windows(work: Storage, prefix: str, *, sent: list[Sent], first_stays: bool) -> Manifest:
+def resolve_windows(work: Storage, prefix: str, *, sent: list[Sent], first_stays: bool, first_pack: int) -> Manifest:
     """Tell the chunks which of their windows other chunks have too; where the first copy stays, earlier ones, and which document
-    holds it."""
+    holds it. Packs before `first_pack` are those of an index, where nothing is cut."""
     found = ExchangeFiles(work, f"{prefix}.repeats", ["chunk", "group"], lambda rows: rows["chunk"].to_numpy() >> CHUNK_BITS)
     for table in _whole_groups(work, sent):
         keys, checks = table["key"].to_numpy(), table["check"].to_numpy()
@@ -211,6 +237,7 @@ def resolve_windows(work: Storage, prefix: str, *, sent: list[Sent], first_stays
             first = np.repeat(table["address"].to_numpy()[heads], sizes)
         else:
             tells &= ~table["many"].to_numpy()  # else the chunk knows by itself
+        tells &= table["chunk"].to_numpy() >> CHUNK_BITS >= first_pack
         told = table.select(["chunk", "group"]).append_column("first", pa.array(first))
         found.add(told.filter(pa.array(tells)))
     return found.close()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gristmill.pipeline import window_cut_tasks as tasks
 from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.corpus_edits import LEAST_BATCH_ROWS, CorpusEdits
+from gristmill.pipeline.dedup_index import Extension, Index, extension, ranges_for
 from gristmill.pipeline.exchange import BATCH_ROWS, range_count, received, sent_identity
 from gristmill.pipeline.parts import Pack
 from gristmill.pipeline.passes import PassSettings
@@ -26,16 +27,24 @@ class WindowCuts(CorpusEdits):
     stage: WindowEditor
 
     def __init__(
-        self, runner: Runner, stage: WindowEditor, packs: Sequence[Pack], range_bytes: int, settings: PassSettings
+        self,
+        runner: Runner,
+        stage: WindowEditor,
+        packs: Sequence[Pack],
+        range_bytes: int,
+        settings: PassSettings,
+        against: Index | None = None,
     ) -> None:
         """Prepare, as `CorpusEdits`."""
-        super().__init__(runner, stage, packs, range_bytes, settings)
+        super().__init__(runner, stage, packs, range_bytes, settings, against)
         self._base |= {"code": code_hash("gristmill.pipeline.window_cut_tasks")}
         rows = sum(part.bytes for pack in packs for part in pack.parts) // TEXT_BYTES
+        files = len(packs) + (len(against.packs) if against else 0)
         self._cut = {
-            "ranges": range_count(rows * ROW_BYTES, range_bytes),
-            "batch_rows": min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (ROW_BYTES * max(1, len(packs))))),
+            "ranges": ranges_for(against, range_count(rows * ROW_BYTES, range_bytes)),
+            "batch_rows": min(BATCH_ROWS, max(LEAST_BATCH_ROWS, range_bytes // (ROW_BYTES * max(1, files)))),
         }
+        self._first_pack = against.next_pack if against else 0
 
     def decided(self) -> list[Manifest]:
         """What of each pack is to be cut."""
@@ -43,16 +52,21 @@ class WindowCuts(CorpusEdits):
             tasks.emit_grams,
             [([*pack.identity(), self._cut], {"stage": self.stage, "pack": pack} | self._cut, pack) for pack in self.packs],
         )
+        self._emitted = [done for _, done in grams]
+        known = {"first_pack": self._first_pack}
         repeated = self._tasks(
             tasks.resolve_grams,
-            [([sent_identity(sent)], {"sent": sent}, None) for sent in received([done for _, done in grams]).values()],
+            [
+                ([sent_identity(sent), *known.values()], {"sent": sent} | known, None)
+                for sent in received([*self._brought(), *self._emitted]).values()
+            ],
         )
         windows = self._by_pack(tasks.emit_windows, [done for _, done in repeated], self._cut, stage=self.stage, **self._cut)
         stays = self.stage.first_stays
         resolved = self._tasks(
             tasks.resolve_windows,
             [
-                ([sent_identity(sent), stays], {"sent": sent, "first_stays": stays}, None)
+                ([sent_identity(sent), stays, *known.values()], {"sent": sent, "first_stays": stays} | known, None)
                 for sent in received([done for _, done in windows.values()]).values()
             ],
         )
@@ -61,12 +75,23 @@ class WindowCuts(CorpusEdits):
             tasks.join_windows,
             [
                 (
-                    [key, stays, sent_identity(told.get(number, []))],
-                    {"pack": self.packs[number], "length": self.stage.window, "first_stays": stays}
-                    | {"places": done["places"], "sent": told.get(number, [])},
-                    self.packs[number],
+                    [key, stays, sent_identity(told.get(pack.number, []))],
+                    {"pack": pack, "length": self.stage.window, "first_stays": stays}
+                    | {"places": done["places"], "sent": told.get(pack.number, [])},
+                    pack,
                 )
-                for number, (key, done) in windows.items()
+                for pack in self.packs
+                if pack.number in windows
+                for key, done in [windows[pack.number]]
             ],
         )
         return [done for _, done in joined]
+
+    def extension(self, index: Index, run: str) -> Extension:
+        """What this run adds to an index: the texts as they came to the stage, and the k-grams that their windows select."""
+        written = self._tasks(tasks.index_texts, [(pack.identity(), {"pack": pack}, pack) for pack in self.packs])
+        packs = [
+            (pack.number, pack.span, pack.kept, done["held"], grams["sent"])
+            for pack, (_, done), grams in zip(self.packs, written, self._emitted, strict=True)
+        ]
+        return extension(index, self.stage, run, self._cut["ranges"], packs)

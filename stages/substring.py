@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
@@ -61,6 +61,13 @@ class Substring(WindowEditor):
     min_characters: NonNegativeInt = 20
     """Fewest characters that are left of a document where something was cut. [RefinedWeb, app. G.3.2]"""
 
+    against: str | None = None
+    """Folder of an index that an earlier run wrote with the same settings: what its documents say stands before this run's."""
+
+    index: str | None = None
+    """Folder where an index of this run's documents is written for later runs, or extended by them: their texts, and hashes of
+    pieces of them. It needs `keep: first`: then crawl A, and B against A's index, leave what A and B in one run would."""
+
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:
         if (self.unit == "tokenizer") != (self.tokenizer is not None):
@@ -68,6 +75,11 @@ class Substring(WindowEditor):
             raise ValueError(f"tokenizer: {given}; unit: tokenizer takes the path of a tokenizer.json, other units none")
         if self.policy == "drop" and self.max_share is None:
             raise ValueError("max_share: none is given; policy: drop needs one, 0 drops every document with a repeat")
+        if (self.index or self.against) and self.keep != "first":
+            raise ValueError(
+                f"keep: {self.keep} with an index; what an earlier run left alone would have to go where this one repeats it, "
+                "so it must be keep: first"
+            )
         if self.unit != "words" and self.words != "whitespace":
             raise ValueError(f"words: is {self.words}, and unit is {self.unit}; set unit: words")
         return self
@@ -110,6 +122,13 @@ class Substring(WindowEditor):
 
         tokenizer_of(self.tokenizer)
         return [self.tokenizer]
+
+    def index_settings(self) -> dict[str, Any]:
+        """What decides which windows texts have."""
+        from gristmill.stages.substring_units import tokenizer_sha256
+
+        tokenizer = None if self.tokenizer is None else tokenizer_sha256(self.tokenizer)
+        return {"unit": self.unit, "words": self.words, "min_length": self.min_length, "tokenizer": tokenizer}
 
     def units(self, batch: Batch) -> Units:
         """Bytes, words or tokens of the texts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,16 @@ def tokenizer_of(path: str) -> Any:
     except OSError as error:
         raise StageUnavailable(f"tokenizer: {path}: {error.strerror}; give the path of a tokenizer.json") from error
     return load_tokenizer(path, status.st_size, status.st_mtime_ns)
+
+
+def tokenizer_sha256(path: str) -> str:
+    """Of the file, in hexadecimal.
+
+    Raises:
+        StageUnavailable: as for `tokenizer_of`.
+    """
+    tokenizer_of(path)
+    return sha256(Path(path).read_bytes()).hexdigest()
 
 
 def token_units(features: TextFeatures, path: str) -> Units:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gristmill.stages.corpus_editor import Copies, CorpusEditor
+from gristmill.stages.indexed import Indexed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +54,7 @@ class Units:
         return self.starts[first] - self.base[rows], self.ends[last] - self.base[rows]
 
 
-class WindowEditor(CorpusEditor):
+class WindowEditor(CorpusEditor, Indexed):
     """Cuts windows that repeat. A window never spans two documents."""
 
     @property
@@ -86,6 +87,14 @@ class WindowEditor(CorpusEditor):
     @abstractmethod
     def units(self, batch: Batch) -> Units:
         """The units of the batch's texts."""
+
+    def index_probe(self, probe: Batch) -> Any:
+        """The units of a text and the k-grams that its windows select."""
+        from gristmill.stages.substring_kernels import winnow
+
+        units = self.units(probe)
+        hashes, _, _ = winnow(units.data, units.width, units.offsets, 4, 5)
+        return [units.data.tobytes().hex(), hashes.tolist()]
 
     def emit(self, batch: Batch) -> pa.Table:
         """All windows, as other corpus editors emit their units; the engine takes the shorter way, with the same outcome."""
