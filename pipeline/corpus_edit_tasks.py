@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from gristmill.pipeline.chain import Outcome, take_edit
+from gristmill.pipeline.corpus_edit_naming import NONE, OF_CUT, OF_LEDGER, first_unit_of_cuts, questions
 from gristmill.pipeline.counts import Counts
-from gristmill.pipeline.dedup_index import IndexPack
-from gristmill.pipeline.dedup_index_tasks import held_ids
 from gristmill.pipeline.dedup_tasks import pack_of, row_of
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, write_exchange
 from gristmill.pipeline.keep_values import KeepValues, keep_of
@@ -19,7 +18,6 @@ from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack, read_par
 from gristmill.pipeline.passes import PassSettings, Writers, take_outcome
 from gristmill.pipeline.steps import Manifest
 from gristmill.pipeline.storage import Storage
-from gristmill.pipeline.tables import StreamWriter, read_batches
 from gristmill.stages.corpus_editor import Copies, CorpusEditor
 from gristmill.stages.documents import Batch
 
@@ -35,8 +33,6 @@ UNIT = ["address", "start"]
 UNITS = pa.schema([("address", pa.uint64()), ("start", pa.int64()), ("end", pa.int64()), ("first", pa.uint64())])
 """A unit of a document, by bytes of its text; `first` is the document with the first copy."""
 _SHIFT = np.uint64(ADDRESS_ROW_BITS)
-NONE = np.uint64(2**64 - 1)
-"""`first` where no copy stays."""
 
 
 def emit_units(
@@ -191,7 +187,7 @@ def cut_units(
 
     Returns:
         `parts` {number of the part: what a pass over it records}, and `sent`: for each document that fell, its ledger row and
-        the document with the first copy of its first unit, to the pack of the latter.
+        the document with the first copy of its first unit, to the pack of the latter; so also of cuts where they are to be named.
     """
     stage.set_up()
     units = _received_units(work, sent)
@@ -203,23 +199,31 @@ def cut_units(
             continue
         writers = Writers(work, f"{prefix}.{number}", replace(settings, source=part.source, stages=(stage,)))
         counts: dict[str, Counts] = {}
-        fallen = 0
+        fallen = cuts = 0
         for table, rows in read_part(work, part):
-            outcome, firsts = _cut(stage, table, units, rows + start)
-            asked.append(_asking(firsts, number, fallen, pack.number))
-            fallen += len(firsts)
+            outcome, firsts, of_cuts = _cut(stage, table, units, rows + start, settings.name_cuts)
+            asked += [
+                questions(firsts, OF_LEDGER, number, fallen, pack.number),
+                questions(of_cuts, OF_CUT, number, cuts, pack.number),
+            ]
+            fallen, cuts = fallen + len(firsts), cuts + len(of_cuts)
             take_outcome(counts, writers, outcome, writers.settings)
         parts[str(number)] = writers.finish() | {"counts": counts}
-    questions = pa.concat_tables(asked) if asked else None
     entry = None
-    if questions is not None:
-        entry = write_exchange(work, f"{prefix}.asked.arrow", questions, pack_of(questions["first"].to_numpy()), ["first"])
+    if asked:
+        every = pa.concat_tables(asked)
+        entry = write_exchange(work, f"{prefix}.asked.arrow", every, pack_of(every["first"].to_numpy()), ["first"])
     files = [file for manifest in parts.values() for file in manifest["files"]] + ([entry] if entry else [])
     return {"files": files, "parts": parts, "sent": [entry] if entry else []}
 
 
-def _cut(stage: CorpusEditor, table: pa.Table, units: pa.Table, rows: np.ndarray) -> tuple[Outcome, np.ndarray]:
-    """Cut a batch; also returns for each document that fell, in the order of the ledger, the document with the first copy."""
+def _cut(
+    stage: CorpusEditor, table: pa.Table, units: pa.Table, rows: np.ndarray, name_cuts: bool
+) -> tuple[Outcome, np.ndarray, np.ndarray]:
+    """Cut a batch; also returns for each document that fell, in the order of the ledger, the document with the first copy.
+
+    And so of each cut, in the order of the edits, where they are to be named.
+    """
     own, inside = _units_of(units, rows)
     outcome = Outcome(table)
     whole = Batch(table)
@@ -230,56 +234,8 @@ def _cut(stage: CorpusEditor, table: pa.Table, units: pa.Table, rows: np.ndarray
     edited = replace(edited, losses=[loss for loss in edited.losses if loss.row in had])
     take_edit(outcome, stage, whole, edited)
     lost = np.sort(np.array([loss.row for loss in edited.losses], dtype=np.int64))
-    return outcome, inside["first"].to_numpy()[np.searchsorted(at, lost)]
-
-
-def _asking(firsts: np.ndarray, part: int, before: int, pack: int) -> pa.Table:
-    """Questions for the ids of documents; a ledger row without one asks nothing."""
-    rows = np.arange(before, before + len(firsts), dtype=np.int64)
-    known = firsts != NONE
-    count = int(known.sum())
-    return pa.table(
-        {
-            "first": pa.array(firsts[known], pa.uint64()),
-            "pack": pa.array(np.full(count, pack, dtype=np.int64)),
-            "part": pa.array(np.full(count, part, dtype=np.int64)),
-            "row": pa.array(rows[known]),
-        }
-    )
-
-
-def answer(work: Storage, prefix: str, *, pack: Pack | IndexPack, sent: list[Sent]) -> Manifest:
-    """Send the ids of documents of this pack to those that asked."""
-    answers = ExchangeFiles(work, f"{prefix}.answer", ["part", "row"], lambda rows: rows["pack"].to_numpy())
-    for questions in merged(work, sent, ["first"]):
-        wanted, place = np.unique(row_of(questions["first"].to_numpy()), return_inverse=True)
-        ids = held_ids(work, pack, wanted).take(pa.array(place))
-        answers.add(questions.append_column("id", ids))
-    return answers.close()
-
-
-def name_kept(work: Storage, prefix: str, *, ledgers: dict[str, dict[str, Any]], sent: list[Sent]) -> Manifest:
-    """Write the ledger rows of a pack's parts anew, with the ids of the documents that hold the first copies.
-
-    A document whose first unit stands earlier in itself names no other.
-    """
-    answers = pa.concat_tables([*merged(work, sent, ["part", "row"])])
-    parts, rows = answers["part"].to_numpy(), answers["row"].to_numpy()
-    ids = answers["id"].combine_chunks()
-    written: dict[str, dict[str, Any]] = {}
-    for part, entry in ledgers.items():
-        inside = np.flatnonzero(parts == int(part))
-        writer = StreamWriter(work, f"{prefix}.{part}.ledger.arrow", _ledger_schema(work, entry))
-        for table in read_batches(work, entry["file"]):
-            at = np.full(table.num_rows, -1, dtype=np.int64)
-            at[rows[inside]] = inside
-            kept = ids.take(pa.array(np.where(at >= 0, at, 0), mask=at < 0))
-            same = np.array([one == other for one, other in zip(kept.to_pylist(), table["id"].to_pylist(), strict=True)])
-            kept = kept.take(pa.array(np.arange(len(kept)), mask=same))
-            writer.write(table.set_column(table.schema.get_field_index("kept_id"), "kept_id", kept))
-        written[part] = writer.close() | {"stages": entry["stages"]}
-    return {"files": list(written.values()), "ledgers": written}
-
-
-def _ledger_schema(work: Storage, entry: dict[str, Any]) -> pa.Schema:
-    return next(iter(read_batches(work, entry["file"]))).schema
+    firsts = inside["first"].to_numpy()
+    of_cuts = np.zeros(0, dtype=np.uint64)
+    if name_cuts and edited.cuts is not None and edited.cuts.num_rows:
+        of_cuts = firsts[first_unit_of_cuts(whole, at, inside["start"].to_numpy(), edited.cuts)]
+    return outcome, firsts[np.searchsorted(at, lost)], of_cuts

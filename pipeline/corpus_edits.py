@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gristmill.pipeline import corpus_edit_index_tasks as index_tasks
+from gristmill.pipeline import corpus_edit_naming as naming
 from gristmill.pipeline import corpus_edit_tasks as tasks
 from gristmill.pipeline.bloom_facts import filter_facts
 from gristmill.pipeline.code_hash import code_hash
@@ -56,7 +57,7 @@ class CorpusEdits:
         self.runner, self.stage, self.packs, self.settings = runner, stage, list(packs), settings
         self.against = against
         self._by_number: dict[int, Pack | IndexPack] = {pack.number: pack for pack in packs}
-        modules = ("corpus_edit_tasks", "corpus_edit_index_tasks", "dedup_index_tasks", "gather")
+        modules = ("corpus_edit_tasks", "corpus_edit_naming", "corpus_edit_index_tasks", "dedup_index_tasks", "gather")
         self._base = {
             "stage": stage_identity(stage),
             "code": code_hash(*(f"gristmill.pipeline.{name}" for name in modules)),
@@ -87,7 +88,7 @@ class CorpusEdits:
         """By number of each pack that is cut: the name of its step, and what a pass over each of its parts records."""
         decided = self.decided()
         text = self.settings.ledger_text
-        how = [text.mode, text.per_rule, text.seed, self.settings.chunk_bytes]
+        how = [text.mode, text.per_rule, text.seed, self.settings.chunk_bytes, self.settings.name_cuts]
         cut = self._by_pack(tasks.cut_units, decided, how, stage=self.stage, settings=self.settings)
         return self._with_kept_ids(cut)
 
@@ -199,17 +200,20 @@ class CorpusEdits:
         return dict(zip(by_pack, self._tasks(function, work), strict=True))
 
     def _with_kept_ids(self, cut: dict[int, tuple[str, Manifest]]) -> dict[int, tuple[str, dict[str, Manifest]]]:
-        """Let the ledger rows of documents that fell name the documents that hold the first copies."""
+        """Let the ledger rows of documents that fell, and cuts where they are asked for, name who holds the first copies."""
         found = {number: (key, dict(manifest["parts"])) for number, (key, manifest) in cut.items()}
-        answered = self._by_pack(tasks.answer, [manifest for _, manifest in cut.values()])
+        answered = self._by_pack(naming.answer, [manifest for _, manifest in cut.values()])
         work = []
         by_pack = received([manifest for _, manifest in answered.values()])
         for number, sent in by_pack.items():
-            ledgers = {part: one["ledger"] for part, one in found[number][1].items() if one["ledger"]}
-            work.append(([cut[number][0], sent_identity(sent)], {"ledgers": ledgers, "sent": sent}, None))
-        for number, (_, manifest) in zip(by_pack, self._tasks(tasks.name_kept, work), strict=True):
-            for part, ledger in manifest["ledgers"].items():
-                found[number][1][part] = found[number][1][part] | {"ledger": ledger}
+            parts = found[number][1].items()
+            ledgers = {part: one["ledger"] for part, one in parts if one["ledger"]}
+            edits = {part: one["edits"] for part, one in parts if one["edits"] and self.settings.name_cuts}
+            work.append(([cut[number][0], sent_identity(sent)], {"ledgers": ledgers, "edits": edits, "sent": sent}, None))
+        for number, (_, manifest) in zip(by_pack, self._tasks(naming.name_kept, work), strict=True):
+            for kind in ("ledger", "edits"):
+                for part, entry in manifest[kind].items():
+                    found[number][1][part] = found[number][1][part] | {kind: entry}
         return found
 
 

@@ -52,6 +52,8 @@ class PassSettings:
     """Records to read at most."""
     sample: float | None = None
     """Share of the records to read: those with the lowest keyed id hashes."""
+    name_cuts: bool = False
+    """Let each cut of a corpus editor name the document that has what was cut; else only documents that fell do."""
 
 
 @dataclass

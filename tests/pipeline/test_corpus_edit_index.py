@@ -58,7 +58,7 @@ def outcome(folder: Path) -> dict[str, list]:
     for row in rows(folder, "removed"):
         found[row["id"]] = [tuple(row[name] for name in ("rule", "value", "threshold", "kept_id", "detail"))]
     for row in rows(folder, "edits"):
-        found[row["id"]].append((row["start"], row["end"], row["text"]))
+        found[row["id"]].append((row["start"], row["end"], row["text"], row["detail"]))
     return found
 
 
@@ -106,10 +106,13 @@ def test_copies_of_earlier_runs_count_and_the_ledger_names_the_document_that_has
     index = str(tmp_path / "index")
     stage = {"lines": {"max_copies": 2}}
     carry_out(tmp_path, {"a": ["x\ny", "x\nx\nz"]}, "a", continued(stage, index=index))
-    assert outcome(tmp_path / "a") == {"a000": ["x\ny"], "a001": ["x\nz", (2, 4, "x\n")]}
+    assert outcome(tmp_path / "a") == {"a000": ["x\ny"], "a001": ["x\nz", (2, 4, "x\n", "also in a000")]}
     carry_out(tmp_path, {"b": ["y\nz\ny", "x"]}, "b", continued(stage, against=index))
-    cut = ("nothing_left", 0.0, 1.0, "a000", "lines cut: 1")
-    assert outcome(tmp_path / "b") == {"b000": ["y\nz", (3, 5, "\ny")], "b001": [cut, (0, 1, "x")]}
+    lost = ("nothing_left", 0.0, 1.0, "a000", "lines cut: 1")
+    assert outcome(tmp_path / "b") == {
+        "b000": ["y\nz", (3, 5, "\ny", "also in a000")],
+        "b001": [lost, (0, 1, "x", "also in a000")],
+    }
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -187,13 +190,14 @@ def test_forgotten_documents_leave_the_index_also_where_later_runs_have_extended
     crawl("a", "fresh a", "anew")
     assert outcome(tmp_path / "a") == outcome(tmp_path / "fresh a")
     assert crawl("b", "fresh b", "anew")["b001"][0] == "secret\nb1"
+    named = "memory" not in stage["lines"]
     # what stands in the index of b is as it was when b ran: its copy of the secret line counts
     assert (
         crawl("c", "c", "index")
         == crawl("c", "fresh c", "anew")
         == {
-            "c000": ["c0", (0, 7, "secret\n")],
-            "c001": ["c1", (0, 5, "menu\n")],
+            "c000": ["c0", (0, 7, "secret\n", "also in b001" if named else None)],
+            "c001": ["c1", (0, 5, "menu\n", "also in a000" if named else None)],
         }
     )
 
@@ -306,7 +310,7 @@ def test_an_index_that_was_never_finished_is_no_index_and_is_written_anew(tmp_pa
         carry_out(tmp_path, {"b": ["x\nz"]}, "b", continued(stage, against=str(index)))
     carry_out(tmp_path, {"a": ["x\ny"]}, "a", stage)
     carry_out(tmp_path, {"b": ["x\nz"]}, "b", continued(stage, against=str(index)))
-    assert outcome(tmp_path / "b") == {"b000": ["z", (0, 2, "x\n")]}
+    assert outcome(tmp_path / "b") == {"b000": ["z", (0, 2, "x\n", "also in a000")]}
 
 
 def test_the_settings_that_say_which_units_are_the_same_are_those_of_the_flavour():
