@@ -185,7 +185,8 @@ def publish_places(
 ) -> Manifest:
     """Write what one editor cut, or what one filter tells of, and whose row number lies in the file's range."""
     places = concat(_rows_inside(work, held, cut), REPORTS if reported else EDITS)
-    entry = write_parquet(work, f"{prefix}.parquet", places)
+    # small row groups: `why` reads the one that holds a document's rows, texts and all
+    entry = write_parquet(work, f"{prefix}.parquet", places, row_group_rows=1000)
     return _published(work, prefix, cut.name, entry, places, REPORTED if reported else EDITED, ranges)
 
 

@@ -153,6 +153,15 @@ def test_reports_and_edits_are_the_same_bytes_for_any_partitioning(tmp_path, ben
     assert pq.read_table(outs[0] / "reports").num_rows == 10
 
 
+def test_cuts_of_one_document_are_found_whole_over_row_groups(tmp_path):
+    texts = ["none", " ".join(f"m{at}@mill.example" for at in range(2500)), "one@mill.example"]
+    out = carry_out(tmp_path, [], texts=texts)
+    (file,) = (out / "edits").iterdir()
+    assert pq.ParquetFile(file).num_row_groups == 3
+    assert [edit["text"] for edit in why(out, "d1")[0]["edits"]] == texts[1].split()
+    assert [edit["text"] for edit in why(out, "d2")[0]["edits"]] == ["one@mill.example"]
+
+
 def test_only_the_first_of_many_cuts_are_printed(tmp_path, capsys):
     text = " ".join(f"m{at}@mill.example" for at in range(SHOWN + 7))
     out = carry_out(tmp_path, [], texts=[text])
