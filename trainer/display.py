@@ -184,7 +184,7 @@ class Live:
             "data wait": wait,
             "gradient norm": f"{row['gradient_norm']:.3f}" if "gradient_norm" in row else "-",
             "memory": f"{row['peak_memory_bytes'] / 2**30:.2f} GiB" if "peak_memory_bytes" in row else "-",
-            "mfu": f"{row['mfu']:.1%}, causal {row['mfu_causal']:.1%}" if "mfu" in row else "- (peak of the device unknown)",
+            "mfu": f"{row['mfu']:.1%}, causal {row['mfu_causal']:.1%}" if "mfu" in row else "-",
             "order": str(row["order_hash"])[:12],
         }
         grid = Table.grid(padding=(0, 2))

@@ -65,7 +65,7 @@ def test_the_table_shows_losses_by_source_speed_memory_and_tasks():
         "loss 3.7500 (mean of 2: 3.5000) tokens 1.23M at 45.6k/s",
         "learning rate 1.000e-03 data wait 2.0 ms, 2.0% of the step",
         "gradient norm 1.500 memory 3.00 GiB",
-        "mfu - (peak of the device unknown) order 0123456789ab",
+        "mfu - order 0123456789ab",
         "source loss held out bits a byte",
         "books 4.0000 - -",
         "web 3.0000 3.1000 1.2500",
