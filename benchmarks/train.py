@@ -141,10 +141,10 @@ def commit() -> str:
     )
 
 
-def demo_shards(folder: Path) -> str:
-    """The shards of the demo recipe on pages made on this machine."""
+def demo_shards(folder: Path, *more: str) -> str:
+    """The shards of the demo recipe on pages made on this machine; `more` are further words of its command."""
     crawl, output = folder / "crawl.warc.gz", folder / "demo"
-    for words in (["demo-crawl", crawl], ["run", "demo", "--input", crawl, "--output", output]):
+    for words in (["demo-crawl", crawl], ["run", "demo", "--input", crawl, "--output", output, *more]):
         subprocess.run(
             [sys.executable, "-c", "from gristmill.pipeline.cli import main; main()", *words], check=True, stdout=sys.stderr
         )
