@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ BLOCK_DOCUMENTS = 1 << 20
 """Documents that are packed together; what is in use while packing follows it."""
 CROP_BUFFER = 1000
 """Documents that `crop` chooses from (nanochat's default, from memory)."""
+CROPPED_TOGETHER = 1 << 14
+"""Windows that `crop` holds as Python's own numbers before they are laid into arrays."""
 READ_TOKENS = 1 << 26
 """Tokens whose document ends are looked up at once."""
 
@@ -102,13 +104,11 @@ def pack(documents: Documents, seq_len: int, packing: Literal["best_fit", "crop"
     capacity = seq_len + 1
     blocks = document_blocks(documents)
     parts = _best_fit_blocks(blocks, capacity) if packing == "best_fit" else _cropped_blocks(blocks, capacity)
-    sizes, starts, lengths, goes_on = (np.concatenate(each) for each in zip(_nothing(), *parts, strict=True))
-    firsts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    # a piece that goes on has one target less than tokens, and so has what stands first in a window; one that is both, only one
-    uncounted = goes_on.astype(np.int64)
-    uncounted[firsts[:-1]] = 1
-    counted = _sums(lengths - uncounted, firsts)
-    return Packed(capacity, firsts, starts, lengths.astype(np.int32), goes_on, counted.astype(np.int32))
+    columns = [list(column) for column in zip(_nothing(), *parts, strict=True)]
+    # one column after the other, so that no more than one is there twice
+    sizes, starts, lengths, goes_on, counted = (np.concatenate(columns.pop(0)) for _ in range(5))
+    firsts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
+    return Packed(capacity, firsts, starts, lengths, goes_on, counted)
 
 
 def told(name: str, packing: str, packed: Packed, held: int) -> str:
@@ -204,14 +204,22 @@ def cut_long(
     return np.repeat(starts, counts) + number * step, pieces, number > 0
 
 
-_Part = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
-"""Pieces in each window; their starts, lengths, and whether they go on."""
+_Part = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int32]]
+"""Of some windows: pieces of each; starts and lengths of the pieces, and whether they go on; targets of each window."""
 _Blocks = Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
+def _part(sizes: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[np.int64], goes_on: NDArray[np.bool_]) -> _Part:
+    # a piece that goes on has one target less than tokens, and so has what stands first in a window; one that is both, only one
+    targets = lengths - goes_on
+    firsts = np.cumsum(sizes) - sizes
+    targets[firsts] = lengths[firsts] - 1
+    return sizes.astype(np.int32), starts, lengths.astype(np.int32), goes_on, np.add.reduceat(targets, firsts).astype(np.int32)
+
+
 def _nothing() -> _Part:
-    none = np.empty(0, dtype=np.int64)
-    return none, none, none, np.empty(0, dtype=bool)
+    narrow = np.empty(0, dtype=np.int32)
+    return narrow, np.empty(0, dtype=np.int64), narrow, np.empty(0, dtype=bool), narrow
 
 
 def _best_fit_blocks(blocks: _Blocks, capacity: int) -> Iterator[_Part]:
@@ -220,7 +228,7 @@ def _best_fit_blocks(blocks: _Blocks, capacity: int) -> Iterator[_Part]:
         window_of = best_fit(lengths, capacity)
         # inside a window in the order of the stream, which a hash made: not the longest first
         order = np.lexsort((starts, window_of))
-        yield np.bincount(window_of), starts[order], lengths[order], goes_on[order]
+        yield _part(np.bincount(window_of), starts[order], lengths[order], goes_on[order])
 
 
 def _cropped_blocks(blocks: _Blocks, capacity: int) -> Iterator[_Part]:
@@ -251,20 +259,14 @@ def _cropped_blocks(blocks: _Blocks, capacity: int) -> Iterator[_Part]:
         if not room:
             windows.append(window)
             window, room = [], capacity
-            if len(windows) == BLOCK_DOCUMENTS:
-                yield _part(windows)
+            if len(windows) == CROPPED_TOGETHER:
+                yield _cropped(windows)
                 windows = []
     if windows:
-        yield _part(windows)
+        yield _cropped(windows)
 
 
-def _part(windows: list[list[tuple[int, int]]]) -> _Part:
-    pieces: NDArray[Any] = np.array([piece for window in windows for piece in window], dtype=np.int64)
+def _cropped(windows: list[list[tuple[int, int]]]) -> _Part:
+    pieces: NDArray[np.int64] = np.array([piece for window in windows for piece in window], dtype=np.int64)
     sizes = np.array([len(window) for window in windows], dtype=np.int64)
-    return sizes, pieces[:, 0], pieces[:, 1], np.zeros(len(pieces), dtype=bool)
-
-
-def _sums(values: NDArray[np.int64], firsts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of the values from each of `firsts` to the next."""
-    upto = np.concatenate([[0], np.cumsum(values)])
-    return np.diff(upto[firsts])
+    return _part(sizes, pieces[:, 0].copy(), pieces[:, 1], np.zeros(len(pieces), dtype=bool))

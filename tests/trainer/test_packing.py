@@ -146,6 +146,7 @@ def test_how_the_ends_are_looked_up_changes_no_window(kind, monkeypatch):
     documents = Lengths(np.random.default_rng(0).integers(1, 30, 300))
     whole = pack(documents, 16, kind)
     monkeypatch.setattr(packing, "READ_TOKENS", 7)
+    monkeypatch.setattr(packing, "CROPPED_TOGETHER", 3)
     assert pack(documents, 16, kind).hash == whole.hash
 
 
