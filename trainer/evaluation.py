@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from gristmill.trainer.model import Decoder
 from gristmill.trainer.multiple_choice import Task
 from gristmill.trainer.positions import positions_in_documents
 from gristmill.trainer.settings import DocumentSettings, EvaluationSettings
+from gristmill.trainer.world import World
 
 
 @dataclass(frozen=True)
@@ -100,22 +101,32 @@ class Evaluation:
         if not self.sources:
             raise ConfigError(f"{data}: holds no document; tokenize with a larger held_out, or leave evaluation out")
 
-    def row(self, model: Decoder, device: torch.device, precision: Callable[[], AbstractContextManager[Any]]) -> dict[str, Any]:
+    def row(
+        self,
+        model: Decoder,
+        device: torch.device,
+        precision: Callable[[], AbstractContextManager[Any]],
+        world: World | None = None,
+    ) -> dict[str, Any]:
         """What a row of metrics says of all this: `held_out` as of `measure`, `tasks` by name, and the seconds of each."""
         row: dict[str, Any] = {}
         started = time.perf_counter()
         if self.sources:
-            row["held_out"] = self.measure(model, device, precision)
+            row["held_out"] = self.measure(model, device, precision, world)
             row["held_out_seconds"] = time.perf_counter() - started
         started = time.perf_counter()
         if self.tasks:
             most = self.settings.micro_windows * self.length
-            row["tasks"] = {task.name: task.measure(model, device, precision, most) for task in self.tasks}
+            row["tasks"] = {task.name: task.measure(model, device, precision, most, world) for task in self.tasks}
             row["tasks_seconds"] = time.perf_counter() - started
         return row
 
     def measure(
-        self, model: Decoder, device: torch.device, precision: Callable[[], AbstractContextManager[Any]]
+        self,
+        model: Decoder,
+        device: torch.device,
+        precision: Callable[[], AbstractContextManager[Any]],
+        world: World | None = None,
     ) -> dict[str, dict[str, float]]:
         """Predict all that was chosen.
 
@@ -123,41 +134,47 @@ class Evaluation:
             model: as it stands; nothing of it, nor of the random state, changes.
             device: where it is.
             precision: makes the context in which the model is called.
+            world: the processes of the run, which share the windows and all come to the same result; this one alone when None.
 
         Returns:
             `loss`, nats a token, and `bits_per_byte` (where there is text) of each source, and of `all` of them together.
         """
-        sums: dict[str, float] = {}
+        world = world or World()
+        totals = torch.zeros(len(self.sources), dtype=torch.float64, device=device)
+        starts = ((number, start) for number, one in enumerate(self.sources.values()) for start in self.starts(one))
+        held_out = list(self.sources.values())
         with torch.no_grad():
-            for name, source in self.sources.items():
-                total = torch.zeros((), dtype=torch.float64, device=device)
-                for batch in self.batches(source):
-                    ids, targets, documents, positions = (None if one is None else one.to(device) for one in batch)
-                    with precision():
-                        losses = model(ids, targets, documents=documents, positions=positions)
-                    total += losses.per_token.double().sum()
-                sums[name] = total.item()
+            for (number, start), mine in world.dealt(starts):
+                batch = self.batch(held_out[number], start)
+                ids, targets, documents, positions = (None if one is None else one.to(device) for one in batch)
+                with precision():
+                    losses = model(ids, targets, documents=documents, positions=positions)
+                if mine:
+                    totals[number] += losses.per_token.double().sum()
+        sums = dict(zip(self.sources, world.sum(totals).tolist(), strict=True))
         result = {name: _costs(sums[name], source.tokens, source.bytes) for name, source in self.sources.items()}
         tokens, size = (sum(getattr(source, what) for source in self.sources.values()) for what in ("tokens", "bytes"))
         return result | {"all": _costs(sum(sums.values()), tokens, size)}
 
-    def batches(self, source: HeldOutSource) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]:
+    def starts(self, source: HeldOutSource) -> range:
+        """The first token of each batch of windows."""
+        return range(0, source.tokens, self.settings.micro_windows * self.length)
+
+    def batch(self, source: HeldOutSource, start: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Inputs, targets, and documents and positions where the model is told of them; each of shape (windows, length)."""
-        step = self.settings.micro_windows * self.length
-        for start in range(0, source.tokens, step):
-            stop = min(start + step, source.tokens)
-            # one token before: the window's first target is predicted from it
-            tokens = source.stream.read(max(0, start - 1), stop).astype(np.int64)
-            if not start:
-                tokens = np.concatenate([[self.eos], tokens])
-            count = -(-(stop - start) // self.length)
-            ids, targets = _rows(tokens[:-1], count, self.length, 0), _rows(tokens[1:], count, self.length, IGNORED)
-            documents = positions = None
-            if self.documents.mask or self.documents.positions == "document":
-                of = _rows(_numbers(source.stream, start - 1, stop - 1), count, self.length, -2)
-                documents = of if self.documents.mask else None
-                positions = positions_in_documents(of) if self.documents.positions == "document" else None
-            yield ids, targets, documents, positions
+        stop = min(start + self.settings.micro_windows * self.length, source.tokens)
+        # one token before: the window's first target is predicted from it
+        tokens = source.stream.read(max(0, start - 1), stop).astype(np.int64)
+        if not start:
+            tokens = np.concatenate([[self.eos], tokens])
+        count = -(-(stop - start) // self.length)
+        ids, targets = _rows(tokens[:-1], count, self.length, 0), _rows(tokens[1:], count, self.length, IGNORED)
+        documents = positions = None
+        if self.documents.mask or self.documents.positions == "document":
+            of = _rows(_numbers(source.stream, start - 1, stop - 1), count, self.length, -2)
+            documents = of if self.documents.mask else None
+            positions = positions_in_documents(of) if self.documents.positions == "document" else None
+        return ids, targets, documents, positions
 
 
 def _rows(values: NDArray[np.int64], count: int, length: int, fill: int) -> Tensor:

@@ -20,6 +20,7 @@ from gristmill.trainer.model import Decoder
 from gristmill.trainer.positions import positions_in_documents
 from gristmill.trainer.settings import DocumentSettings, TaskSettings
 from gristmill.trainer.tasks import Item, read_items
+from gristmill.trainer.world import World
 
 LENGTH_STEP = 32
 """Inputs are padded to multiples of this, so that compiled models see few shapes."""
@@ -93,7 +94,12 @@ class Task:
         self.requests.sort(key=lambda request: (-len(request.tokens), request.item, request.choice))
 
     def measure(
-        self, model: Decoder, device: torch.device, precision: Callable[[], AbstractContextManager[Any]], tokens_at_once: int
+        self,
+        model: Decoder,
+        device: torch.device,
+        precision: Callable[[], AbstractContextManager[Any]],
+        tokens_at_once: int,
+        world: World | None = None,
     ) -> dict[str, float]:
         """Score all items.
 
@@ -102,36 +108,44 @@ class Task:
             device: where it is.
             precision: makes the context in which the model is called.
             tokens_at_once: most positions on the device, as long as one input fits.
+            world: the processes of the run, which share the choices and all come to the same result; this one alone when None.
 
         Returns:
             `accuracy`, `accuracy_norm`, `accuracy_token`; `chance`, what guessing comes to; `answer_bits_per_byte`, of the right
             choices, which moves where accuracies still stand at chance; `items`, `cut`, `left_out`.
         """
-        return self._told(self.scores(model, device, precision, tokens_at_once))
+        return self._told(self.scores(model, device, precision, tokens_at_once, world))
 
     def scores(
-        self, model: Decoder, device: torch.device, precision: Callable[[], AbstractContextManager[Any]], tokens_at_once: int
+        self,
+        model: Decoder,
+        device: torch.device,
+        precision: Callable[[], AbstractContextManager[Any]],
+        tokens_at_once: int,
+        world: World | None = None,
     ) -> list[list[float]]:
         """The log-likelihood of each choice of each item, nats; see `measure`."""
         found = [[0.0] * len(item.choices) for item in self.items]
-        pending = []
+        world = world or World()
+        # fetched at the end: the device goes on working meanwhile
+        all_costs = torch.zeros(len(self.requests), dtype=torch.float64, device=device)
         with torch.no_grad():
-            for batch in self._batches(tokens_at_once):
+            for (start, batch), mine in world.dealt(self._batches(tokens_at_once)):
                 ids, targets, documents, positions = (None if one is None else one.to(device) for one in self._tensors(batch))
                 with precision():
                     losses = model(ids, targets, documents=documents, positions=positions)
-                # fetched at the end: the device goes on working meanwhile
-                pending.append((batch, losses.per_token.double().sum(1)))
-        for batch, costs in pending:
-            for request, cost in zip(batch, costs.tolist(), strict=True):
-                found[request.item][request.choice] = -cost
+                if mine:
+                    all_costs[start : start + len(batch)] = losses.per_token.double().sum(1)
+        for request, cost in zip(self.requests, world.sum(all_costs).tolist(), strict=True):
+            found[request.item][request.choice] = -cost
         return found
 
-    def _batches(self, tokens_at_once: int) -> Iterator[Sequence[Request]]:
+    def _batches(self, tokens_at_once: int) -> Iterator[tuple[int, Sequence[Request]]]:
+        """Requests that go together, and the number of the first."""
         start = 0
         while start < len(self.requests):
             rows = max(1, tokens_at_once // self._padded(len(self.requests[start].tokens) - 1))
-            yield self.requests[start : start + rows]
+            yield start, self.requests[start : start + rows]
             start += rows
 
     def _padded(self, length: int) -> int:

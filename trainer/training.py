@@ -181,7 +181,7 @@ class Training:
                 **self.meter.row(batch),
             }
             if self.evaluation is not None and (self.step % self.evaluation.settings.every == 0 or self.step == self.last):
-                row |= self.evaluation.row(self.model, self.device, self._precision)
+                row |= self.evaluation.row(self.model, self.device, self._precision, self.world)
             self.meter.start()
             yield row
 

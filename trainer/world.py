@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -179,6 +179,24 @@ class World:
         if not self.alone:
             dist.broadcast(values, src=0)
         return values
+
+    def dealt(self, work: Iterable[T]) -> Iterator[tuple[T, bool]]:
+        """Deal out pieces of work to the data ranks by turns. All get as many: in some forms they can only compute together.
+
+        Args:
+            work: the same on all processes.
+
+        Yields:
+            A piece, and whether it is this data rank's; one that is not is somebody else's, and does not count.
+        """
+        turn: list[T] = []
+        for piece in work:
+            turn.append(piece)
+            if len(turn) == self.data_ranks:
+                yield turn[self.data_rank], True
+                turn.clear()
+        if turn:
+            yield turn[min(self.data_rank, len(turn) - 1)], self.data_rank < len(turn)
 
     def agree(self, attempt: Callable[[], T]) -> T:
         """Do what may fail, and go on only where it failed on no process; no collective may be called in it.

@@ -41,9 +41,9 @@ def trained(world, sets):
     settings = read_config("tiny", sets)
     shards, plan, steps = settle(settings, nothing)
     training = Training(settings, shards, plan, CPU, steps, world=world.arranged(settings, CPU), say=nothing)
-    keys = ("loss", "gradient_norm", "order_hash", "source_loss", "tokens")
+    keys = ("loss", "gradient_norm", "order_hash", "source_loss", "tokens", "held_out", "tasks")
     with patch.object(dist, REDUCE_SCATTER, wraps=getattr(dist, REDUCE_SCATTER)) as sent:
-        rows = [{key: row[key] for key in keys} | {"held_out": row.get("held_out")} for row in training.steps()]
+        rows = [{key: row.get(key, {}) for key in keys} for row in training.steps()]
     average = {} if training.average is None else training.average.weights
     whole = {name: each.full_tensor() if isinstance(each, DTensor) else each for name, each in average.items()}
     parameters = list(training.model.parameters())

@@ -18,7 +18,11 @@ RTOL = 1e-5
 MODELS = {
     "llama": [],
     "llama, uneven parts": ["micro_windows=1", "documents.first_token=ignore"],
-    "llama, held out": ["evaluation.data={data}", "evaluation.tokens=2000", "average_decay=0.9", "spikes={{}}"],
+    # 19 batches of windows and 3 of choices: one process has nothing of its own in the last turn
+    "llama, held out": [
+        "evaluation.data={data}", "evaluation.tokens=2000", "evaluation.micro_windows=6", "evaluation.tasks=[{{file: {tasks}}}]",
+        "average_decay=0.9", "spikes={{}}",
+    ],
     "biases, untied, heads normalised": [
         "model.bias=all", "model.norm=layer", "model.positions=learned", "model.tied=false", "model.qk_norm=head",
         "model.gated=false", "model.activation=gelu", "documents.mask=true",
@@ -48,7 +52,14 @@ SPREADS = [
 def outcomes(corpus, tmp_path_factory):
     """What every process of every case tells, by (model, processes, form)."""
     folder = tmp_path_factory.mktemp("spread")
-    base = {name: [f"data={corpus}", *SMALL, *(one.format(data=corpus) for one in sets)] for name, sets in MODELS.items()}
+    tasks = folder / "tasks.jsonl"
+    questions = [
+        {"question": f"Near the river one {n}", "choices": ["grinds", "carries boats"], "answer": n % 2} for n in range(5)
+    ]
+    tasks.write_text("\n".join(map(json.dumps, questions)))
+    base = {
+        name: [f"data={corpus}", *SMALL, *(one.format(data=corpus, tasks=tasks) for one in sets)] for name, sets in MODELS.items()
+    }
     failing = {name: [name, []] for name in ("first fails", "second fails")}
     request = [
         (1, {f"{name}|1|alone": ["train", sets] for name, sets in base.items()}),
@@ -80,15 +91,13 @@ def test_losses_and_gradients_are_those_of_one_process(outcomes, name, size, for
     for mine, theirs in zip(parts[0]["rows"], alone["rows"], strict=True):
         assert mine["order_hash"] == theirs["order_hash"]
         assert mine["tokens"] == theirs["tokens"]
-        for key in ("loss", "gradient_norm", "source_loss", "held_out"):
-            assert mine[key] == pytest.approx(theirs[key], rel=RTOL) if key != "held_out" else near(mine[key], theirs[key]), key
+        for key in ("loss", "gradient_norm", "source_loss"):
+            assert mine[key] == pytest.approx(theirs[key], rel=RTOL), key
+        for key in ("held_out", "tasks"):
+            assert mine[key].keys() == theirs[key].keys()
+            for name, figures in theirs[key].items():
+                assert mine[key][name] == pytest.approx(figures, rel=RTOL), (key, name)
     assert parts[0]["average"] == pytest.approx(alone["average"], rel=RTOL)
-
-
-def near(mine, theirs):
-    if theirs is None:
-        return mine is None
-    return all(mine[source] == pytest.approx(theirs[source], rel=RTOL) for source in theirs)
 
 
 def test_the_steps_that_are_compared_are_clipped_and_learn(outcomes):
@@ -100,6 +109,8 @@ def test_the_steps_that_are_compared_are_clipped_and_learn(outcomes):
 def test_held_out_documents_were_measured_and_averages_kept(outcomes):
     told = on_one(outcomes, "llama, held out")
     assert told["rows"][-1]["held_out"]["all"]["loss"] > 1
+    assert told["rows"][-1]["tasks"]["tasks"]["items"] == 7
+    assert told["rows"][0]["held_out"] == told["rows"][0]["tasks"] == {}
     assert told["average"] > 1
 
 

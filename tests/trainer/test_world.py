@@ -102,6 +102,15 @@ def test_peers_of_one_model_are_neighbours_and_share_a_data_rank():
     assert [world.first for world in worlds] == [True] + [False] * 5
 
 
+def test_work_is_dealt_by_turns_and_all_get_as_many():
+    dealt = [list(World(rank, 6, tensor_ranks=2).dealt("abcde")) for rank in (0, 1, 2, 4)]
+    assert dealt[0] == dealt[1] == [("a", True), ("d", True)]
+    assert dealt[2] == [("b", True), ("e", True)]
+    assert dealt[3] == [("c", True), ("e", False)]  # computed for company
+    assert list(World().dealt("abc")) == [("a", True), ("b", True), ("c", True)]
+    assert [list(World(rank, 3).dealt("")) for rank in range(3)] == [[]] * 3
+
+
 def test_a_process_alone_meets_nobody_and_raises_its_own_errors():
     with joined(Launch(), torch.device("cpu"), read_config("tiny", ["data=none"]).parallel) as world:
         assert world == World()
