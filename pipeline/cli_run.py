@@ -66,7 +66,7 @@ def run(
     print_funnel(result.folder)
     folder = result.folder.rstrip("/")
     told = [
-        *result.doubts,
+        *result.untold,
         f"documents/, removed/ and funnel.json are in {folder}; the report is {folder}/report.html",
         f"next: gristmill why {shlex.quote(folder)} ID_OR_URL",
     ]

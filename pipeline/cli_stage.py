@@ -125,7 +125,7 @@ def _command(cls: type[Any], name: str) -> Callable[..., None]:
         given = {key: value for key, value in read.items() if value is not None}
         result = run_stage(stage, input, output, read=given, workers=workers, scheduler=scheduler)
         print_funnel(result.folder)
-        print(*result.doubts, sep="\n", end="\n" if result.doubts else "", file=sys.stderr)
+        print(*result.untold, sep="\n", end="\n" if result.untold else "", file=sys.stderr)
 
     arguments = _ARGUMENTS
     if name == "minhash":

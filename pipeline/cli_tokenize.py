@@ -47,4 +47,4 @@ def tokenize(
         scheduler=scheduler,
     )
     print(f"{result.folder.rstrip('/')}/shards")
-    print(*result.doubts, sep="\n", end="\n" if result.doubts else "", file=sys.stderr)
+    print(*result.untold, sep="\n", end="\n" if result.untold else "", file=sys.stderr)

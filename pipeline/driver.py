@@ -14,6 +14,7 @@ from gristmill.pipeline.code_hash import code_hash
 from gristmill.pipeline.corpus_edits import CorpusEdits
 from gristmill.pipeline.dedup_groups import deduplication_of
 from gristmill.pipeline.dedup_index import Extension, Index, indexes_of
+from gristmill.pipeline.doubts import doubts_of_judging
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.exchange import range_count, received, sent_identity
 from gristmill.pipeline.forgotten import Forgotten, FoundAgain
@@ -322,7 +323,15 @@ class Driver:
         return written
 
     def _guard(self, source: str, labels: dict[str, bool]) -> None:
-        """Raise where one of the steps removed more of a source's documents than it may; by label, whether it extracts."""
+        """Tell doubts of steps that are done, and raise where one removed more of a source's documents than it may.
+
+        Args:
+            source: whose documents.
+            labels: of the steps; whether each extracts.
+        """
+        rows = [{"stage": label, "source": source} | self.state.counts[label, source] for label in labels]
+        for doubt in doubts_of_judging(self.recipe, {"rows": rows}):
+            self.runner.progress.tell(doubt)
         rails = self.recipe.guardrails
         if not (rails.enabled and self.options.guardrails):
             return

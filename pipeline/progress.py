@@ -44,6 +44,8 @@ class Progress:
         self._bars: RichProgress | None = None
         self._log: Any = None
         self._open: list[Step] = []
+        self.told: list[str] = []
+        """What `tell` has said."""
 
     def __enter__(self) -> Self:
         stream = self.stream or sys.stderr
@@ -63,6 +65,16 @@ class Progress:
             self._bars.stop()
             self._bars = None
         self._log = None
+
+    def tell(self, text: str) -> None:
+        """Say something that is not to wait for the end of the run, once."""
+        if text in self.told or (self._bars is None and self._log is None):
+            return
+        self.told.append(text)
+        if self._bars is not None:
+            self._bars.console.print(text, markup=False, soft_wrap=True)
+        else:
+            self._log.warning(text)
 
     def step(self, name: str, total: int | None = None, unit: str = "partitions") -> Step:
         """Begin a step.

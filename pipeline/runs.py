@@ -64,8 +64,15 @@ class RunResult:
     doubts: list[str] = field(default_factory=list)
     """What looks like a mistake, though the run went well: a source of which nothing could be read, a stage that could judge no
     document. They stand in `run.json` and in the report, too."""
+    told: list[str] = field(default_factory=list)
+    """Those of the doubts that stderr has been told of already, at the end of their step."""
     purged: Purged = field(default_factory=Purged)
     """What was deleted of the finished steps, where a forgetting was brought to its end."""
+
+    @property
+    def untold(self) -> list[str]:
+        """Doubts that are still to be printed."""
+        return [one for one in self.doubts if one not in self.told]
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,7 @@ def carry_out(job: Job) -> RunResult:
     try_stages([stage for stage in _stages(recipe) if stage.needs != "html"])
     check_sources(recipe)
     check_indexes(_stages(recipe), job.options.run, in_place=job.options.in_place)
+    of_stages = doubts_of_stages(recipe)
     with taken(folder), Progress(quiet=job.quiet) as progress, _cluster(job.workers) as place:
         forgotten = Forgotten.of(folder)
         if job.forget:
@@ -193,13 +201,15 @@ def carry_out(job: Job) -> RunResult:
             folder.put_json(RUN, facts | {"status": "running"})
         if job.forget:
             forgotten.save(folder)
+        for doubt in of_stages:
+            progress.tell(doubt)
         try:
             driver, publication, forgotten = _driven(job, runner, units, forgotten)
             state, funnel = driver.state, driver.state.funnel()
             facts |= {"other_records": state.other_totals(), "unreadable_gaps": state.gaps}
             facts |= {"forgotten": len(forgotten.by_id)}
             facts["doubts"] = [
-                *doubts_of_stages(recipe),
+                *of_stages,
                 *doubts_of_reading(recipe, funnel, facts["other_records"]),
                 *doubts_of_judging(recipe, funnel),
                 *dict.fromkeys(state.doubts),
@@ -213,7 +223,7 @@ def carry_out(job: Job) -> RunResult:
             if first and folder.get_json(RUN)["status"] == "running":
                 folder.put_json(RUN, facts | {"status": "stopped"})
             raise
-    return RunResult(folder.url, funnel, runner.computed, runner.reused, facts["doubts"], purged)
+    return RunResult(folder.url, funnel, runner.computed, runner.reused, facts["doubts"], progress.told, purged)
 
 
 def _driven(

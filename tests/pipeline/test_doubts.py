@@ -57,6 +57,14 @@ def test_the_command_tells_doubts_on_stderr(tmp_path, capsys):
     told = capsys.readouterr()
     assert told.err.count("None has a number under meta.x") == 1
     assert "None has a number" not in told.out
+    # at the end of its step, not of the run
+    in_order = [told.err.index(one) for one in ("percentile: judge part done", "None has a number", "publish documents")]
+    assert in_order == sorted(in_order)
+
+
+def test_what_a_library_call_was_not_told_it_finds_in_the_result(tmp_path):
+    result = carry_out(tmp_path, {"percentile": {"signal": "meta.quality", "top": 0.5}})
+    assert (len(result.untold), result.told) == (1, [])
 
 
 def test_a_filter_that_judged_all_leaves_no_trace(tmp_path):

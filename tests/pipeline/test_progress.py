@@ -118,3 +118,19 @@ def test_nothing_goes_to_stdout(clock, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "extract done" in captured.err
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_what_cannot_wait_is_said_once(clock, stream):
+    shown = stream()
+    with Progress(stream=shown, clock=lambda: clock.now) as progress:
+        progress.tell("[b]nobody[/b] has a value")
+        progress.tell("[b]nobody[/b] has a value")
+    assert shown.getvalue().count("[b]nobody[/b] has a value") == 1
+    assert progress.told == ["[b]nobody[/b] has a value"]
+
+
+def test_what_was_told_quietly_was_not_told():
+    with Progress(quiet=True) as progress:
+        progress.tell("nobody has a value")
+    assert progress.told == []
