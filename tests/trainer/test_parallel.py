@@ -54,7 +54,7 @@ def outcomes(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("spread")
     tasks = folder / "tasks.jsonl"
     questions = [
-        {"question": f"Near the river one {n}", "choices": ["grinds", "carries boats"], "answer": n % 2} for n in range(5)
+        {"question": f"Near the river one {n}", "choices": ["grinds", "carries boats"], "answer": n % 2} for n in range(7)
     ]
     tasks.write_text("\n".join(map(json.dumps, questions)))
     base = {
