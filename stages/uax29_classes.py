@@ -6,9 +6,10 @@ listed here from the definitions of UAX #29 table 3, as of Unicode 16.0.
 
 from __future__ import annotations
 
-import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
+
+from gristmill.stages.unicode_tables import categories
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,12 +103,8 @@ def word_break_classes() -> NDArray[np.uint8]:
     """
     import numpy as np
 
-    # a thousand at a time, as bytes: a list of all takes 60 MB more
-    blocks = (
-        "".join(unicodedata.category(chr(point)) for point in range(first, first + 1024)) for first in range(0, 0x110000, 1024)
-    )
-    categories = np.concatenate([np.frombuffer(block.encode(), "S2") for block in blocks])
-    major = categories.astype("S1")
+    found = categories()
+    major = found.astype("S1")
     classes = np.zeros(0x110000, dtype=np.uint8)
 
     def put(ranges: Ranges, value: int, among: NDArray[np.bool_] | None = None) -> None:
@@ -115,22 +112,22 @@ def word_break_classes() -> NDArray[np.uint8]:
             part = classes[first : last + 1]
             part[slice(None) if among is None else among[first : last + 1]] = value
 
-    letters = (major == b"L") | (categories == b"Nl")
+    letters = (major == b"L") | (found == b"Nl")
     classes[letters] = A_LETTER
     put(_MORE_LETTERS, A_LETTER)
     for scripts in (IDEOGRAPHIC, HIRAGANA, _COMPLEX_CONTEXT):
         put(scripts, OTHER, letters)
     put(_KATAKANA, KATAKANA)
     put(_HEBREW, HEBREW_LETTER, letters)
-    classes[(categories == b"Nd")] = NUMERIC
+    classes[(found == b"Nd")] = NUMERIC
     put(_ranges("66B 19DA"), NUMERIC)
-    classes[categories == b"Cf"] = FORMAT
+    classes[found == b"Cf"] = FORMAT
     put(_ranges("200B"), OTHER)
     put(_PREPENDED_NUMBER_SIGNS, NUMERIC)
     put(_ranges("70F"), A_LETTER)
     classes[major == b"M"] = EXTEND
     put(_ranges("200C FF9E-FF9F 1F3FB-1F3FF E0020-E007F"), EXTEND)
-    classes[categories == b"Pc"] = EXTEND_NUM_LET
+    classes[found == b"Pc"] = EXTEND_NUM_LET
     put(_ranges("202F"), EXTEND_NUM_LET)
     put(_ranges("20 1680 2000-2006 2008-200A 205F 3000"), W_SEG_SPACE)
     for value, code_points in _SMALL_CLASSES.items():
