@@ -136,8 +136,10 @@ def _os_error(error: OSError) -> str:
 
 def _flag(place: tuple[int | str, ...]) -> str:
     """The flag that a mistake is in; nothing where it is about several."""
-    # <table> and the like name branches of a union, not what was typed
-    names = [part for part in map(str, place) if not part.startswith("<")]
+    # <table>, literal[...], constrained-float and the like name branches of a union, not what was typed
+    branches = ("str", "int", "float", "bool")
+    names = [part for part in map(str, place) if part.removeprefix("constrained-") not in branches and part[0] != "<"]
+    names = [part for part in names if "[" not in part]
     return f"--{'.'.join(names).replace('_', '-')}: " if names else ""
 
 
@@ -151,11 +153,12 @@ def _usage(error: CycloptsError, arguments: Sequence[str]) -> str:
     if isinstance(cause, ValidationError):
         from gristmill.pipeline.recipe_errors import shown
 
-        said = "\n".join(
-            _flag(found["loc"])
-            + found["msg"].removeprefix("Value error, ").replace("Input should", f"is {shown(found['input'])}; should")
-            for found in cause.errors()
-        )
+        told: dict[str, list[str]] = {}
+        for found in cause.errors():
+            # a value that fits no branch of a union fails once for each
+            message = found["msg"].removeprefix("Value error, ").replace("Input should", f"is {shown(found['input'])}; should")
+            told.setdefault(_flag(found["loc"]), []).append(message)
+        said = "\n".join(flag + "; or ".join(dict.fromkeys(messages)) for flag, messages in told.items())
     else:
         said = " ".join(str(error).split())
     names: list[str] = []

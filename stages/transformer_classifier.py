@@ -42,10 +42,13 @@ def load_classifier(folder: str, device: str) -> Classifier:
     try:
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
         raise StageUnavailable(
             f"{folder}: a classifier needs transformers ({error}); pip install 'gristmill[transformers]'"
         ) from error
+    quiet: Any = disable_progress_bar  # each worker would draw its own bar into the run's log
+    quiet()
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():

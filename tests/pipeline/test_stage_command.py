@@ -106,3 +106,11 @@ def test_another_stage_in_the_same_folder_is_refused(capsys):
     assert stage("gopher_quality", "in", "out") == 2
     told = "out holds a run of recipe stage-exact, this one is stage-gopher_quality; choose another --output\n"
     assert capsys.readouterr().err == told
+
+
+def test_a_value_that_fits_no_form_of_a_setting_is_told_once(capsys):
+    assert stage("perplexity", "in", "out", "--model", "en.lm", "--buckets", "language") == 2
+    assert capsys.readouterr().err == (
+        "--buckets: is 'language'; should be 'corpus' or 'ccnet'; or is 'language'; should be a valid tuple; or is 'language'; "
+        "should be a valid dictionary\nSee: gristmill stage perplexity --help\n"
+    )
