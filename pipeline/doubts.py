@@ -1,4 +1,4 @@
-"""Doubts: what looks like a mistake though a run went well. They are printed at its end, and stand in run.json and the report."""
+"""Doubts: what looks like a mistake though a run went well. They are printed once, and stand in run.json and the report."""
 
 from __future__ import annotations
 

@@ -330,7 +330,7 @@ class Driver:
             labels: of the steps; whether each extracts.
         """
         rows = [{"stage": label, "source": source} | self.state.counts[label, source] for label in labels]
-        for doubt in doubts_of_judging(self.recipe, {"rows": rows}):
+        for doubt in (*doubts_of_judging(self.recipe, {"rows": rows}), *self.state.doubts):
             self.runner.progress.tell(doubt)
         rails = self.recipe.guardrails
         if not (rails.enabled and self.options.guardrails):
