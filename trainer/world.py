@@ -34,7 +34,7 @@ class ToldElsewhere(ConfigError):
 
 
 class OthersGone(RuntimeError):
-    """Another process ended in the midst of the work; its own output says why."""
+    """Another process ended, or did not answer, in the midst of the work; its own output says why."""
 
 
 @dataclass(frozen=True)
@@ -282,15 +282,22 @@ def joined(launch: Launch, device: torch.device, settings: ParallelSettings) -> 
         # share of a sum that they may never send
         if not on_gpu or isinstance(error, ValueError | OSError):
             atexit.register(_part)
-        # gloo's words where a process is gone, which has said why
-        if isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer", str(error)):
-            if launch.rank:
-                raise ToldElsewhere from error
-            raise OthersGone(
-                "another process ended, and its own output says why; the same command goes on from the last checkpoint"
-            ) from error
-        raise
+        if (lost := _lost(error, settings)) is None:
+            raise
+        if launch.rank:
+            raise ToldElsewhere from error
+        raise OthersGone(f"{lost}; the same command goes on from the last checkpoint") from error
     dist.destroy_process_group()
+
+
+def _lost(error: BaseException, settings: ParallelSettings) -> str | None:
+    """What became of another process, by gloo's words; None where an error is of something else."""
+    if isinstance(error, RuntimeError):
+        if re.search("Connection (closed|reset) by peer|Broken pipe", str(error)):
+            return "another process ended, and its own output says why"
+        if "Timed out waiting" in str(error):
+            return f"another process did not answer for {settings.timeout_seconds} s (parallel.timeout_seconds)"
+    return None
 
 
 def _part() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+import time
 import traceback
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.distributed.tensor import DTensor
 
 from gristmill.trainer.config import ConfigError, read_config
@@ -41,6 +43,9 @@ def trained(world, sets):
     settings = read_config("tiny", sets)
     shards, plan, steps = settle(settings, nothing)
     training = Training(settings, shards, plan, CPU, steps, world=world.arranged(settings, CPU), say=nothing)
+    synced = []
+    if (wrapped := training.spread.wrapped) is not None:
+        wrapped.register_comm_hook(None, lambda state, bucket: synced.append(1) or allreduce_hook(state, bucket))
     keys = ("loss", "gradient_norm", "order_hash", "source_loss", "tokens", "held_out", "tasks")
     with patch.object(dist, REDUCE_SCATTER, wraps=getattr(dist, REDUCE_SCATTER)) as sent:
         rows = [{key: row.get(key, {}) for key in keys} for row in training.steps()]
@@ -51,6 +56,7 @@ def trained(world, sets):
         "rows": rows,
         "average": sum(each.double().square().sum().item() for each in whole.values()),
         "reduce_scatters": sent.call_count,
+        "buckets": len(synced),
         "numbers": sum(each.numel() for each in parameters),
         "numbers_here": sum((each.to_local() if isinstance(each, DTensor) else each).numel() for each in parameters),
     }
@@ -102,8 +108,36 @@ def in_a_strange_folder(world, sets):
     return None
 
 
+def with_one_that(end, world, sets):
+    """What a process sees when the second one comes to such an end in its second step."""
+    if os.environ["RANK"] == "1":
+        update = Training._update
+
+        def last(training, *given):
+            return end() if training.step == 1 else update(training, *given)
+
+        patch.object(Training, "_update", last).start()
+    try:
+        train("tiny", sets, Path(sets[0].removeprefix("data=")).parent / f"run-{end.__name__}")
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+    return None
+
+
+def dies():
+    """Without a word."""
+    os._exit(9)
+
+
+def hangs():
+    """Longer than the others wait."""
+    time.sleep(8)
+    os._exit(9)
+
+
 KINDS = {"train": trained, "muon": moved_by_muon, "first fails": partial(failing_on, 0), "second fails": partial(failing_on, 1)}
-KINDS["strange folder"] = in_a_strange_folder
+ALONE = {"strange folder": in_a_strange_folder, "dies": partial(with_one_that, dies), "hangs": partial(with_one_that, hangs)}
+"""These meet the others by themselves."""
 
 
 def process(rank, size, port, cases, result):
@@ -116,11 +150,11 @@ def process(rank, size, port, cases, result):
     def carry_out(world):
         for name, (kind, sets) in cases.items():
             try:
-                told[name] = KINDS[kind](world, sets)
+                told[name] = (KINDS | ALONE)[kind](world, sets)
             except Exception:
                 told[name] = traceback.format_exc()
 
-    if size == 1 or "strange folder" in cases:
+    if size == 1 or ALONE.keys() & cases.keys():
         carry_out(World())
     else:
         with joined(launched(), CPU, ParallelSettings(timeout_seconds=60)) as world:
@@ -148,8 +182,11 @@ def main(request, result):
             children.append(child)
         for child in children:
             os.waitpid(child, 0)
-        parts = [json.loads(Path(f"{result}.{rank}").read_text()) for rank in range(size)]
-        told |= {name: [part[name] for part in parts] for name in cases}
+        files = [Path(f"{result}.{rank}") for rank in range(size)]
+        parts = [json.loads(file.read_text()) if file.exists() else {} for file in files]
+        told |= {name: [part.get(name) for part in parts] for name in cases}
+        for file in files:
+            file.unlink(missing_ok=True)
     Path(result).write_text(json.dumps(told))
 
 

@@ -14,6 +14,7 @@ SMALL = [
 ]  # fmt: skip
 DDP, FSDP, TENSOR = [], ["parallel.data=fsdp"], ["parallel.tensor=2"]
 RTOL = 1e-5
+ALONE = {"strange folder": [], "dies": [], "hangs": ["parallel.timeout_seconds=4"]}
 
 MODELS = {
     "llama": [],
@@ -66,7 +67,7 @@ def outcomes(corpus, tmp_path_factory):
         *((n, {f"{name}|{n}|{form}": ["train", base[name] + sets] for name, m, form, sets in SPREADS if m == n}) for n in (2, 4)),
         (2, failing),
         (4, {"muon": ["muon", [*base["llama"], "optimizer.name=muon", *FSDP, *TENSOR]]}),
-        (2, {"strange folder": ["strange folder", base["llama"]]}),
+        *((2, {name: [name, base["llama"] + sets]}) for name, sets in ALONE.items()),
     ]
     (folder / "request.json").write_text(json.dumps(request))
     script = Path(__file__).with_name("spread.py")
@@ -131,6 +132,7 @@ def test_gradients_are_sent_once_a_batch(outcomes):
     # a unit each for two blocks and the rest, four steps; 8 windows over 2 ranks are 4 micro-batches each
     assert outcomes["llama|2|fsdp"][0]["reduce_scatters"] == 3 * 4
     assert outcomes["llama, uneven parts|2|fsdp"][0]["reduce_scatters"] == 3 * 4
+    assert outcomes["llama, uneven parts|2|ddp"][0]["buckets"] == outcomes["llama|2|ddp"][0]["buckets"] >= 4
 
 
 def test_what_fails_on_one_process_ends_all_of_them_and_is_told_once(outcomes):
@@ -143,6 +145,15 @@ def test_an_output_that_the_first_process_cannot_have_ends_all_of_them(outcomes)
     assert kind == "ConfigError"
     assert "holds files but no train.json" in said
     assert other == ["ToldElsewhere", ""]
+
+
+def test_a_process_that_dies_or_hangs_ends_the_others_with_a_word(outcomes):
+    said = "another process ended, and its own output says why; the same command goes on from the last checkpoint"
+    assert outcomes["dies"] == [["OthersGone", said], None]
+    waited = (
+        "another process did not answer for 4 s (parallel.timeout_seconds); the same command goes on from the last checkpoint"
+    )
+    assert outcomes["hangs"] == [["OthersGone", waited], None]
 
 
 def test_muon_moves_matrices_in_parts_as_whole_ones_to_the_last_bit(outcomes):
