@@ -218,9 +218,12 @@ def _made(
     if not len(frequent):
         raise ValueError("holds no word")
     vectors = unkeyed.vectors_of([words[row] for row in frequent], frequent)
-    common = (shares[frequent] * unkeyed.weights[frequent]) @ vectors
-    length = float(np.linalg.norm(common))
-    return replace(unkeyed, common=common / length) if length > 0 else unkeyed
+    # by the kernels, not by BLAS, whose last bits hang on its threads
+    common, total = np.zeros((1, matrix.shape[1])), np.zeros(1)
+    places, one = np.arange(len(frequent), dtype=np.int64), np.zeros(len(frequent), dtype=np.int64)
+    add_words(places, one, shares[frequent] * unkeyed.weights[frequent], vectors, common, total)
+    finish_texts(common, total, np.zeros(matrix.shape[1]))
+    return replace(unkeyed, common=common[0])
 
 
 def _keys(words: list[bytes]) -> tuple[Keys, Positions]:
