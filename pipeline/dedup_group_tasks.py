@@ -106,25 +106,32 @@ def resolve_grouped(
 
     The state is at most `most_compared` rows of one key. Packs before `first_pack` are those of an index: their documents have
     been judged.
+
+    Returns:
+        Beside `sent`: `crowded`, whether a key has more than `most_compared` different checks.
     """
     stage.set_up()
     found = pair_files(work, prefix, width)
     own = np.uint64(first_pack) << np.uint64(ADDRESS_ROW_BITS)
     held: pa.Table | None = None
+    crowded = False
     for table in merged(work, sent, EMITTED):
         for start in range(0, table.num_rows, ROWS_AT_ONCE):
             piece = table.slice(start, ROWS_AT_ONCE)
             before = 0 if held is None else held.num_rows
             rows = piece if held is None else pa.concat_tables([held, piece])
-            held = _compared(stage, rows.combine_chunks(), before, found, own)
-    return found.close()
+            held, most = _compared(stage, rows.combine_chunks(), before, found, own)
+            crowded |= most > stage.most_compared
+    return found.close() | {"crowded": crowded}
 
 
-def _compared(stage: GroupDeduplicator, rows: pa.Table, before: int, found: ExchangeFiles, own: np.uint64) -> pa.Table:
+def _compared(
+    stage: GroupDeduplicator, rows: pa.Table, before: int, found: ExchangeFiles, own: np.uint64
+) -> tuple[pa.Table, int]:
     """Add the pairs of rows, those `before` being compared already, whose later document has an address from `own` on.
 
     Returns:
-        What later rows may have to be compared with.
+        What later rows may have to be compared with, and how many different checks a key had here at most.
     """
     keys, checks = rows["key"].to_numpy(), rows["check"].to_numpy()
     opens = np.ones(len(keys), dtype=bool)
@@ -138,7 +145,8 @@ def _compared(stage: GroupDeduplicator, rows: pa.Table, before: int, found: Exch
     pairs = _ordered(rows, np.concatenate([head[repeats], place[left]]), np.concatenate([repeats, place[right]]))
     found.add(pairs.filter(pa.array(pairs["b"].to_numpy() >= own)))
     last = int(np.searchsorted(keys[place], keys[-1], side="left"))
-    return distinct.slice(max(last, distinct.num_rows - stage.most_compared))
+    sizes = np.diff(np.flatnonzero(np.concatenate([[True], keys[place][1:] != keys[place][:-1], [True]])))
+    return distinct.slice(max(last, distinct.num_rows - stage.most_compared)), int(sizes.max())
 
 
 def _ordered(rows: pa.Table, one: np.ndarray, other: np.ndarray) -> pa.Table:

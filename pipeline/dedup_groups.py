@@ -75,7 +75,13 @@ class GroupDeduplication(Deduplication):
         arguments = more | {"stage": self.stage}
         sent = received([*self._brought_in(wave), *emitted]).values()
         work = [([sent_identity(one), *more.values()], {"sent": one} | arguments, None) for one in sent]
-        return self._tasks(tasks.resolve_grouped, work)
+        resolved = self._tasks(tasks.resolve_grouped, work)
+        if any(manifest["crowded"] for manifest in resolved):
+            self.doubts.append(
+                f"{self.stage.label}: more than {self.stage.most_compared:,} different documents share a key, and each was "
+                f"compared with that many before it only: duplicates may have stayed. {self.stage.when_crowded}"
+            )
+        return resolved
 
 
 def deduplication_of(stage: Deduplicator) -> type[Deduplication]:

@@ -24,6 +24,8 @@ class GroupDeduplicator(Deduplicator):
 
     most_compared: ClassVar[int] = 10_000
     """Documents of one key, with different checks, that one document is compared with at most."""
+    when_crowded: ClassVar[str] = ""
+    """What to do about keys with more documents than that."""
     fitted: ClassVar[bool] = False
     """Whether a model is learned from a sample of the corpus before the documents are emitted."""
 

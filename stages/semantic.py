@@ -34,6 +34,7 @@ class Semantic(GroupDeduplicator):
     kind: ClassVar[str] = "semantic"
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     most_compared: ClassVar[int] = 4096
+    when_crowded: ClassVar[str] = "More clusters hold fewer documents each"
     fitted: ClassVar[bool] = True
 
     embedding: str | None = None

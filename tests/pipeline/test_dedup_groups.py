@@ -150,3 +150,23 @@ def test_pairs_of_different_clusters_are_not_compared_and_the_clusters_stand(tmp
 
 def test_no_embeddings_remove_nothing(tmp_path):
     assert outcome(tmp_path, ["a", "b"], {"semantic": {"embedding": "meta.embedding"}}) == {}
+
+
+def test_keys_with_more_documents_than_are_compared_are_told(tmp_path, monkeypatch):
+    texts = varied_texts(2, 40)
+    stage = {"simhash": {"distance": 32, "blocks": 33}}  # each document shares a key with most others
+    recipe = {
+        "name": "crowded",
+        "sources": {"web": {"read": {"format": "jsonl", "paths": [str(tmp_path / "texts.jsonl")], "id": "column"}}},
+        "stages": [stage],
+        "guardrails": {"enabled": False},
+    }
+    (tmp_path / "texts.jsonl").write_text(
+        "".join(json.dumps({"id": str(at), "text": one}) + "\n" for at, one in enumerate(texts))
+    )
+    assert run(recipe_from_resolved(recipe), output=tmp_path / "few", workers=0, quiet=True).doubts == []
+    monkeypatch.setattr(SimHash, "most_compared", 3)
+    monkeypatch.setattr(dedup_group_tasks, "ROWS_AT_ONCE", 5)
+    (doubt,) = run(recipe_from_resolved(recipe), output=tmp_path / "many", workers=0, quiet=True).doubts
+    assert doubt.startswith("simhash: more than 3 different documents share a key")
+    assert doubt.endswith("duplicates may have stayed. More blocks make longer keys that fewer share")
