@@ -15,6 +15,7 @@ from gristmill.pipeline import cli, display
 from gristmill.pipeline.cli_shared import print_table, share
 from gristmill.pipeline.errors import GuardrailStop, UserError
 from gristmill.pipeline.recipe_errors import nearest_first
+from gristmill.pipeline.recipe_file import shipped_recipes
 from gristmill.stages.registry import STAGES
 from gristmill.stages.stage import StageUnavailable
 
@@ -129,7 +130,7 @@ def test_the_stages_are_listed_and_each_shows_its_settings_as_flags(capsys, monk
         ),
         (
             ["recipe", "show", "dmo"],
-            "dmo: no shipped recipe and no file; shipped are demo, c4, fineweb, refinedweb-lite; a file ends in .yaml\n",
+            f"dmo: no shipped recipe and no file; shipped are {nearest_first('dmo', shipped_recipes())}; a file ends in .yaml\n",
         ),
         (
             ["tokenizer", "train", "x", "--output", "y", "--sample-bytes", "much"],
@@ -284,7 +285,7 @@ def test_a_guardrail_stops_a_run_with_exit_status_3(jsonl, capsys):
 
 def test_recipes_are_listed_shown_and_checked(capsys):
     assert cli.exit_status(["recipe", "list", "--json"]) == 0
-    assert [row["recipe"] for row in json.loads(capsys.readouterr().out)] == ["c4", "demo", "fineweb", "refinedweb-lite"]
+    assert [row["recipe"] for row in json.loads(capsys.readouterr().out)] == shipped_recipes()
     assert cli.exit_status(["recipe", "show", "demo"]) == 0
     assert capsys.readouterr().out.startswith("# A small web corpus from the demo crawl")
     assert cli.exit_status(["recipe", "show", "demo", "--set", "seed=7", "--json"]) == 0
