@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gristmill.pipeline.dedup_index import IndexPack
 from gristmill.pipeline.dedup_index_tasks import held_ids
@@ -102,24 +103,23 @@ def name_kept(
             before = 0
             for table in read_batches(work, entry["file"]):
                 writer = writer or StreamWriter(work, f"{prefix}.{part}.{kind}.arrow", table.schema)
-                kept = _named(inside, before, table["id"].to_pylist(), of)
+                kept = _named(inside, before, table["id"].combine_chunks(), of)
                 before += table.num_rows
                 place = table.schema.get_field_index(column)
-                writer.write(table.set_column(place, table.schema.field(place), pa.array(kept, table.schema.field(place).type)))
+                writer.write(table.set_column(place, table.schema.field(place), kept.cast(table.schema.field(place).type)))
             if writer is not None:
                 written[kind][part] = writer.close() | {"stages": entry["stages"]}
     return {"files": [entry for by_part in written.values() for entry in by_part.values()], **written}
 
 
-def _named(answers: pa.Table, before: int, own: list[str], of: int) -> list[str | None]:
+def _named(answers: pa.Table, before: int, own: pa.Array, of: int) -> pa.Array:
     """What rows from `before` on say of the documents that hold the first copies; `own` are the ids of the rows' documents."""
     rows = answers["row"].to_numpy()
     begin, end = np.searchsorted(rows, [before, before + len(own)])
-    found: list[str | None] = [None] * len(own)
-    for row, kept in zip((rows[begin:end] - before).tolist(), answers["id"].slice(begin, end - begin).to_pylist(), strict=True):
-        same = kept == own[row]
-        if of == OF_LEDGER:
-            found[row] = None if same else kept
-        else:
-            found[row] = "also before it in this document" if same else f"also in {kept}"
-    return found
+    at = np.full(len(own), -1, dtype=np.int64)
+    at[rows[begin:end] - before] = np.arange(begin, end)
+    kept = answers["id"].combine_chunks().take(pa.array(np.maximum(at, 0), mask=at < 0))
+    same = pc.equal(kept, own)
+    if of == OF_LEDGER:
+        return pc.if_else(same, pa.scalar(None, kept.type), kept)
+    return pc.if_else(same, "also before it in this document", pc.binary_join_element_wise("also in ", kept, ""))

@@ -167,3 +167,25 @@ def test_a_folder_without_an_index_is_neither_read_nor_written_over(tmp_path):
     (index / "file").write_text("of somebody")
     with pytest.raises(UserError, match="they are no index"):
         carry_out(tmp_path, {"b": documents(2, 5, "b")}, "b", {"minhash": DIRECT | {"index": str(index)}})
+
+
+def test_urls_of_earlier_runs_are_known_however_they_are_spelled(tmp_path):
+    def crawl(name: str, urls: dict[str, str], output: str, stage: dict) -> dict[str, tuple]:
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps({"id": one, "text": one, "url": url}) + "\n" for one, url in urls.items()))
+        read = {"format": "jsonl", "id": "column", "paths": [str(path)]}
+        off = {"guardrails": {"enabled": False}}
+        recipe = {"name": "test", "sources": {"s": {"read": read}}, "stages": [{"url_dedup": stage}]} | off
+        run(recipe_from_resolved(recipe), output=tmp_path / output, workers=0, quiet=True)
+        return fates({name: rows(tmp_path / output, name) for name in ("documents", "removed")})
+
+    stage = {"keep": "earliest"}
+    a = {"a1": "http://mill.example/x", "a2": "http://mill.example/y", "a3": "http://mill.example:80/x"}
+    b = {"b1": "http://MILL.example/y#part", "b2": "http://mill.example/z"}
+    whole = crawl("ab", a | b, "whole", stage)
+    index = str(tmp_path / "index")
+    found = crawl("a", a, "a", stage | {"index": index}) | crawl("b", b, "b", stage | {"against": index})
+    assert found == whole
+    assert {one: fate[0] for one, fate in found.items()} == {"a1": "kept", "a2": "kept", "a3": "a1", "b1": "a2", "b2": "kept"}
+    with pytest.raises(UserError, match="keep: newest with an index"):
+        crawl("b", b, "c", {"against": index})
