@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gristmill.pipeline.corpus_edit_tasks import NONE, UNITS
+from gristmill.pipeline.corpus_edit_naming import NONE
+from gristmill.pipeline.corpus_edit_tasks import UNITS
 from gristmill.pipeline.dedup_index import IndexPack
 from gristmill.pipeline.exchange import ExchangeFiles, Sent, key_ranges, merged, sent_files
 from gristmill.pipeline.parts import ADDRESS_ROW_BITS, Pack, read_pack
@@ -76,11 +77,23 @@ def emit_grams(work: Storage, prefix: str, *, stage: WindowEditor, pack: Pack, r
     return sent_files(entries)
 
 
+def _differ(*columns: np.ndarray) -> np.ndarray:
+    """Which rows differ from the one before in one of the columns; the first does."""
+    new = np.zeros(len(columns[0]), dtype=bool)
+    new[:1] = True
+    for values in columns:
+        new[1:] |= values[1:] != values[:-1]
+    return new
+
+
 def _heads(keys: np.ndarray) -> np.ndarray:
     """Where each group of equal neighbours begins."""
-    new = np.ones(len(keys), dtype=bool)
-    new[1:] = keys[1:] != keys[:-1]
-    return np.flatnonzero(new)
+    return np.flatnonzero(_differ(keys))
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """The same numbers in 32 bits, where they fit."""
+    return values.astype(np.int32) if int(values.max()) < 2**31 else values
 
 
 def _whole_groups(work: Storage, sent: Sequence[Sent]) -> Iterator[pa.Table]:
@@ -136,11 +149,12 @@ class _Windows:
         low, high, rows, units, starts, ends = map(np.concatenate, zip(*self._held, strict=True))
         self._held, self._count = [], 0
         order = np.argsort(low)
-        new = np.ones(len(low), dtype=bool)
-        new[1:] = low[order[1:]] != low[order[:-1]]
-        if (~new[1:] & (high[order[1:]] != high[order[:-1]])).any():  # halves that are equal by chance
+        keys, checks = low[order], high[order]
+        new = _differ(keys)
+        if (~new[1:] & (checks[1:] != checks[:-1])).any():  # halves that are equal by chance
             order = np.lexsort([high, low])
-            new[1:] = (low[order[1:]] != low[order[:-1]]) | (high[order[1:]] != high[order[:-1]])
+            keys, checks = low[order], high[order]
+            new = _differ(keys, checks)
         heads = np.flatnonzero(new)
         sizes = np.diff(np.append(heads, len(low)))
         first = np.minimum.reduceat(order, heads)
@@ -148,8 +162,8 @@ class _Windows:
         group[order] = np.cumsum(new) - 1
         number = len(self.places)
         sent = {
-            "key": low[first],
-            "check": high[first],
+            "key": keys[heads],
+            "check": checks[heads],
             "many": sizes > 1,
             "chunk": np.full(len(first), self._pack << CHUNK_BITS | number, dtype=np.int64),
             "group": np.arange(len(first), dtype=np.int32),
@@ -157,8 +171,10 @@ class _Windows:
         }
         name = f"{self._prefix}.windows{number}.arrow"
         self.entries.append(_write_sorted(self._work, name, pa.table(sent), self._ranges, self._batch_rows))
-        places = pa.table({"group": group, "row": rows, "unit": units, "start": starts, "end": ends})
-        writer = StreamWriter(self._work, f"{self._prefix}.places{number}.arrow", places.schema)
+        numbers = {"row": rows, "unit": units, "start": starts, "end": ends}
+        places = pa.table({"group": group} | {name: _narrow(values) for name, values in numbers.items()})
+        # read once, on the next task's way: what zstd saves is not worth its time
+        writer = StreamWriter(self._work, f"{self._prefix}.places{number}.arrow", places.schema, compression="lz4")
         writer.write(places)
         self.places.append(writer.close())
 
@@ -226,8 +242,7 @@ def resolve_windows(work: Storage, prefix: str, *, sent: list[Sent], first_stays
             order = np.lexsort([table["chunk"].to_numpy(), checks, keys])
             table = table.take(pa.array(order))
             keys, checks = keys[order], checks[order]
-        new = np.ones(len(keys), dtype=bool)
-        new[1:] = (keys[1:] != keys[:-1]) | (checks[1:] != checks[:-1])
+        new = _differ(keys, checks)
         heads = np.flatnonzero(new)
         sizes = np.diff(np.append(heads, len(keys)))
         tells = np.repeat(sizes > 1, sizes)
@@ -266,7 +281,8 @@ def join_windows(
             _, *repeats = following
             following = next(told, None)
         table = pa.concat_tables(read_batches(work, file["file"])).combine_chunks()
-        groups, rows, units, starts, ends = (table[name].to_numpy() for name in ("group", "row", "unit", "start", "end"))
+        names = ("group", "row", "unit", "start", "end")
+        groups, rows, units, starts, ends = (table[name].to_numpy().astype(np.int64, copy=False) for name in names)
         goes, first = _going(groups, rows, repeats, pack.number, first_stays)
         # a span may go on from one chunk to the next: its last one so far comes along
         going = (rows[goes], units[goes], units[goes] + length, starts[goes], ends[goes], first[goes])
