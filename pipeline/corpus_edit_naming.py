@@ -105,6 +105,11 @@ def name_kept(
                 writer = writer or StreamWriter(work, f"{prefix}.{part}.{kind}.arrow", table.schema)
                 kept = _named(inside, before, table["id"].combine_chunks(), of)
                 before += table.num_rows
+                if of == OF_CUT:  # beside what the stage says of the cut itself
+                    told = [
+                        [one for one in both if one] for both in zip(table[column].to_pylist(), kept.to_pylist(), strict=True)
+                    ]
+                    kept = pa.array(["; ".join(both) or None for both in told], pa.string())
                 place = table.schema.get_field_index(column)
                 writer.write(table.set_column(place, table.schema.field(place), kept.cast(table.schema.field(place).type)))
             if writer is not None:

@@ -89,6 +89,8 @@ def test_the_first_copy_is_learned_where_it_stays(tmp_path):
     run(recipe(tmp_path, TEXTS, [stage]), output=tmp_path / "out", workers=0, quiet=True)
     masked = [row["id"] for row in rows(tmp_path / "out", "documents") if "loss_mask" in row["meta"]]
     assert masked == ["s3"]
+    details = [(row["id"], row["detail"]) for row in rows(tmp_path / "out", "edits")]
+    assert details == [("s1", "loss masked; also in s0"), ("s3", "loss masked; also in s0")]
     (lost,) = rows(tmp_path / "out", "removed")
     assert [lost[name] for name in ("id", "rule", "value", "threshold", "kept_id")] == ["s1", "repeated_text", 1.0, 0.95, "s0"]
 
