@@ -7,6 +7,7 @@ tensor-parallel peers share a data rank and read the same ones. Peers have neigh
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -287,7 +288,7 @@ def joined(launch: Launch, device: torch.device, settings: ParallelSettings) -> 
         if launch.rank:
             raise ToldElsewhere from error
         raise OthersGone(f"{lost}; the same command goes on from the last checkpoint") from error
-    dist.destroy_process_group()
+    _part()
 
 
 def _lost(error: BaseException, settings: ParallelSettings) -> str | None:
@@ -303,6 +304,8 @@ def _lost(error: BaseException, settings: ParallelSettings) -> str | None:
 def _part() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+    # a model's hooks hold its groups in circles; what is left of them when the interpreter ends may abort the process
+    gc.collect()
 
 
 def own_device(name: str, launch: Launch) -> torch.device:
