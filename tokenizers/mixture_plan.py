@@ -330,6 +330,9 @@ def _differences(beside: Path, part: PlannedShards, manifest: Manifest) -> list[
     lines += [f"{folder}/{path}: is new" for path in now if path not in then]
     for path in then:
         if path in now and now[path].sha256 != then[path].sha256:
+            if (now[path].sha256.bin, now[path].sha256.ends) == (then[path].sha256.bin, then[path].sha256.ends):
+                lines.append(f"{folder}/{path}: masks other tokens")
+                continue
             lines.append(
                 f"{folder}/{path}: holds other tokens (sha256 {now[path].sha256.bin[:12]}, planned {then[path].sha256.bin[:12]}; "
                 f"{now[path].tokens:,} tokens, planned {then[path].tokens:,})"

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from gristmill.pipeline.runs import run
 from gristmill.stages.loss_mask import joined
 from gristmill.tokenizers import inspection
 from gristmill.tokenizers.encoding import Encoder
+from gristmill.tokenizers.manifest import ShardError
+from gristmill.tokenizers.mixture_plan import open_mixture
 from gristmill.tokenizers.shards import doc_hash, open_shards
 from gristmill.tokenizers.training import train_byte_bpe
 
@@ -222,6 +225,25 @@ def test_a_text_that_was_changed_after_it_was_masked_is_not_tokenized(tmp_path, 
     assert exit_status(["stage", "tokenize", str(tmp_path / "changed.jsonl"), str(tmp_path / "again"), *flags]) == 2
     assert "document s0: its text was changed after its loss was masked" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "again/shards").exists()
+
+
+def test_masks_go_along_into_a_mixture_that_is_bound_to_them(tmp_path, tokenizer, capsys):
+    stages = [{"substring": {"min_length": 10, "policy": "mask"}}]
+    run(recipe(tmp_path, TEXTS, stages, tokenize={"tokenizer": tokenizer}), output=tmp_path / "run", workers=0, quiet=True)
+    file, plan = tmp_path / "mixture.yaml", tmp_path / "plan.json"
+    file.write_text("name: a\ntokens: 60\nsources:\n  s: {documents: run, weight: 1, where: meta.k >= 1}\n")
+    assert exit_status(["mixture", "plan", str(file), "--output", str(plan)]) == 0, capsys.readouterr().err
+    stream = open_mixture(plan, verify=True).streams["s"]
+    of_documents = masks(tmp_path / "run/shards", ["s1", "s2", "s3"])
+    expected = [gone for name in sorted(of_documents, key=doc_hash) for gone in of_documents[name]]
+    assert (~stream.counted(0, len(stream))).tolist() == expected
+    assert any(expected)
+    # the same tokens, of which others are masked
+    run(recipe(tmp_path, TEXTS, [], tokenize={"tokenizer": tokenizer}), output=tmp_path / "plain", workers=0, quiet=True)
+    shutil.rmtree(tmp_path / "run/shards")
+    shutil.copytree(tmp_path / "plain/shards", tmp_path / "run/shards")
+    with pytest.raises(ShardError, match="s/00000: masks other tokens"):
+        open_mixture(plan)
 
 
 @pytest.mark.parametrize(
