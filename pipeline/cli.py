@@ -78,7 +78,13 @@ for _group in (
 
 def main() -> None:
     """The console script `gristmill`."""
-    sys.exit(exit_status(sys.argv[1:]))
+    try:
+        sys.exit(exit_status(sys.argv[1:]))
+    except BaseException as ending:
+        # one of several processes of a training must not wind up the interpreter
+        if (world := sys.modules.get("gristmill.trainer.world")) is not None:
+            world.leave(ending)
+        raise
 
 
 def exit_status(arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ import atexit
 import gc
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -306,6 +307,26 @@ def _part() -> None:
         dist.destroy_process_group()
     # a model's hooks hold its groups in circles; what is left of them when the interpreter ends may abort the process
     gc.collect()
+
+
+def leave(ending: BaseException) -> None:
+    """End this process at once with the status of `ending`, if it is one of several; otherwise do nothing.
+
+    For programs to call last. A thread of gloo's may be letting go of a tensor, for which it needs the interpreter; where it
+    finds it winding up, it ends the process with SIGABRT and the status is lost (seen with torch 2.13). Groups outlive
+    `destroy_process_group` in torch's caches, so that these threads cannot be waited for.
+    """
+    with suppress(ConfigError):
+        if launched().size == 1:
+            return
+    if isinstance(ending, SystemExit):
+        status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    else:
+        sys.excepthook(type(ending), ending, ending.__traceback__)
+        status = 1
+    with suppress(OSError, ValueError):  # nobody reads any more
+        sys.stdout.flush()
+    os._exit(status)
 
 
 def own_device(name: str, launch: Launch) -> torch.device:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gristmill.trainer.config import ConfigError, read_config
-from gristmill.trainer.world import Launch, World, first_node, joined, launched, misfits, own_device
+from gristmill.trainer.world import Launch, World, first_node, joined, launched, leave, misfits, own_device
 
 SMALL = [
     "steps=2", "seq_len=32", "windows=8", "threads=1", "device=cpu", "model.layers=1", "model.width=32", "model.heads=4",
@@ -138,6 +138,27 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     assert own_device("auto", srun) == torch.device("cuda:0")
     with pytest.raises(ConfigError, match="device is cuda:5; there are 1 GPUs here"):
         own_device("cuda:5", Launch())
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "told"),
+    [
+        (SystemExit(3), 3, ""),
+        (SystemExit(), 0, ""),
+        (SystemExit("a word"), 1, ""),
+        (RuntimeError("odd"), 1, "RuntimeError: odd\n"),
+    ],
+)
+def test_one_of_several_processes_ends_at_once_with_its_status(monkeypatch, capsys, ending, status, told):
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    leave(ending)
+    assert ended == []  # alone: the interpreter ends as ever
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    leave(ending)
+    assert ended == [status]
+    assert capsys.readouterr().err == told
 
 
 def under_torchrun(*arguments):
