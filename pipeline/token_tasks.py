@@ -87,6 +87,7 @@ def encode(
         names = table["id"].to_pylist()
         ids = doc_hashes(names)
         halves = np.frombuffer(ids.buffers()[1], dtype=">u8")[2 * ids.offset : 2 * (ids.offset + len(ids))].reshape(-1, 2)
+        tokens, masked = encoder.encode_masked(table["text"], dict(masked_spans(table)))
         tables.append(
             pa.table(
                 {
@@ -94,8 +95,8 @@ def encode(
                     "held_out": in_sample(names, HELD_OUT_KEY, held_out),
                     "low": halves[:, 1].astype(np.uint64),
                     "doc_id": ids,
-                    "tokens": encoder.encode(table["text"]),
-                    "masked": _masked(table, encoder),
+                    "tokens": tokens,
+                    "masked": masked,
                     "n_bytes": pc.binary_length(table["text"].combine_chunks()).cast(pa.int32()),
                     "source": table["source"],
                     "lang": table["language"],
@@ -115,14 +116,6 @@ def encode(
     # not compressed: that costs more than all else the exchange does, and saves a tenth
     entry = write_exchange(work, name, rows, destinations, TOKEN_ORDER, BATCH_DOCUMENTS, compression=None)
     return {"files": [entry], "sent": [entry], "tokens": {str(bucket): int(sums[bucket]) for bucket in np.flatnonzero(sums)}}
-
-
-def _masked(documents: pa.Table, encoder: Encoder) -> pa.Array:
-    """For each document the runs of its tokens that do not count in the loss; null where all do."""
-    runs: list[list[int] | None] = [None] * documents.num_rows
-    for row, spans in masked_spans(documents):
-        runs[row] = encoder.masked(documents["text"][row].as_py(), spans) or None
-    return pa.array(runs, pa.large_list(pa.int32()))
 
 
 def shard(work: Storage, prefix: str, *, sent: list[Sent], path: str, dtype: str, folder: str = "shards") -> Manifest:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gristmill.tokenizers.loss_mask import masked_tokens, runs_of
 from gristmill.tokenizers.model_settings import END_OF_TEXT
@@ -13,6 +13,8 @@ from gristmill.tokenizers.training import fingerprint
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str | None]
 
 UINT16_BELOW = 65_500
 """Vocabularies below this size are stored in 2 bytes a token, others in 4 (Megatron-LM's rule)."""
@@ -72,7 +74,7 @@ class Encoder:
         # a worker is one thread; without this the library starts one a core in each of them
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-    def encode(self, texts: pa.Array | pa.ChunkedArray | Sequence[str | None]) -> pa.LargeListArray:
+    def encode(self, texts: Texts) -> pa.LargeListArray:
         """Encode documents.
 
         Args:
@@ -82,14 +84,32 @@ class Encoder:
             One list a document, of uint16 or uint32, in order. A document without a token is an empty list, with no
             end-of-text token either: such documents are not written.
         """
+        return self.encode_masked(texts, {})[0]
+
+    def encode_masked(
+        self, texts: Texts, spans: Mapping[int, Sequence[tuple[int, int]]]
+    ) -> tuple[pa.LargeListArray, pa.LargeListArray]:
+        """Encode documents of which some have characters that do not count in the loss.
+
+        Args:
+            texts: strings; null counts as empty.
+            spans: by number of the document, characters [start, end) that are masked.
+
+        Returns:
+            The tokens as of `encode`; and for each document where runs of masked tokens begin and end in its list, one after the
+            other, null where all count. The end-of-text token and the one before all always do.
+        """
         import numpy as np
         import pyarrow as pa
 
         lengths: list[int] = []
         pieces = []
+        runs: list[list[int] | None] = []
         for batch in _small_batches(texts):
-            for encoding in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            for text, encoding in zip(batch, self._encoded(batch, len(lengths), spans), strict=True):
                 ids = encoding.ids
+                own = spans.get(len(lengths)) if ids else None
+                runs.append(self._runs(text, own, encoding) if own else None)
                 if ids:
                     if self.bos_id is not None:
                         ids.insert(0, self.bos_id)
@@ -100,31 +120,37 @@ class Encoder:
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         values = np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
-        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+        tokens = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+        return tokens, pa.array(runs, pa.large_list(pa.int32()))
 
-    def masked(self, text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
-        """Which tokens of a document do not count in the loss; the end-of-text token and the one before all always do.
+    def _encoded(self, batch: list[str], first: int, spans: Mapping[int, Any]) -> Iterator[Any]:
+        """The texts of a batch as the library encodes them, in order; places of tokens, which take longer, only where they are
+        asked for. `first` is the number of the first text."""
+        told = [first + at in spans for at in range(len(batch))]
+        plain = iter(
+            self._tokenizer.encode_batch_fast(
+                [text for text, asked in zip(batch, told, strict=True) if not asked], add_special_tokens=False
+            )
+        )
+        placed = iter(
+            self._tokenizer.encode_batch(
+                [text for text, asked in zip(batch, told, strict=True) if asked], add_special_tokens=False
+            )
+        )
+        return (next(placed if asked else plain) for asked in told)
 
-        Args:
-            text: of the document.
-            spans: characters [start, end) that are masked.
-
-        Returns:
-            Where runs of such tokens begin and end in the list that `encode` makes of the text, one after the other.
-        """
+    def _runs(self, text: str, spans: Sequence[tuple[int, int]], encoding: Any) -> list[int] | None:
         import numpy as np
 
-        # its ids are those of `encode_batch_fast`, which tells no offsets
-        (encoding,) = self._tokenizer.encode_batch([text], add_special_tokens=False)
         offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-        return runs_of(masked_tokens(text, spans, offsets), 0 if self.bos_id is None else 1)
+        return runs_of(masked_tokens(text, spans, offsets), 0 if self.bos_id is None else 1) or None
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text behind token ids; special tokens are spelled out."""
         return str(self._tokenizer.decode([int(i) for i in ids], skip_special_tokens=False))
 
 
-def _small_batches(texts: pa.Array | pa.ChunkedArray | Sequence[str | None]) -> Iterator[list[str]]:
+def _small_batches(texts: Texts) -> Iterator[list[str]]:
     """The texts as Python strings, a bounded number of characters at a time."""
     import pyarrow as pa
 

@@ -68,13 +68,20 @@ def test_the_tokens_of_masked_words_and_no_others_are_masked(tokenizer_json, bos
     encoder = Encoder(tokenizer_json, bos=bos)
     text = "日本語 one two é three"
     (ids,) = encoder.encode([text]).to_pylist()
+
+    def runs_masked(spans):
+        tokens, runs = encoder.encode_masked(["another text", text, "", text], {1: spans})
+        assert tokens.to_pylist() == encoder.encode(["another text", text, "", text]).to_pylist()
+        assert [one for at, one in enumerate(runs.to_pylist()) if at != 1] == [None] * 3
+        return runs[1].as_py()
+
     for masked in ("日本語 ", "one two ", "é", text):
         start = text.index(masked)
-        runs = encoder.masked(text, [(start, start + len(masked))])
+        runs = runs_masked([(start, start + len(masked))])
         assert len(runs) == 2
         assert encoder.decode(ids[runs[0] : runs[1]]).strip() == masked.strip()
         assert ahead <= runs[0] < runs[1] < len(ids)  # the end of text counts
-    assert encoder.masked(text, [(0, len(text))]) == [ahead, len(ids) - 1]
+    assert runs_masked([(0, len(text))]) == [ahead, len(ids) - 1]
 
 
 TOKENS = {"a": [5, 6, 7, 0], "b": [8, 0], "c": [9, 10, 0], "d": [], "e": [11, 12, 13, 14, 0]}
