@@ -214,7 +214,7 @@ def compare(training: Any, shards: Any, steps: int, blocks: int, warmup: int) ->
     ) or not of.tied:
         raise SystemExit("--against needs a configuration of GPT-2's architecture")
     rows = len(training.model.embedding.weight)
-    plain = PlainGPT2(rows, of.layers, of.width, of.heads, settings.seq_len).to(training.device)
+    plain = PlainGPT2(rows, of.layers, of.width, of.heads, of.max_positions or settings.seq_len).to(training.device)
     plain.take(training.model.state_dict())
     tokens = max((piece for stream in shards.streams.values() for piece in stream.pieces), key=len)
     micro = settings.micro_windows or settings.windows
