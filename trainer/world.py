@@ -262,6 +262,9 @@ def joined(launch: Launch, device: torch.device, settings: ParallelSettings) -> 
         launch: what the launcher says.
         device: this process's own.
         settings: how long to wait.
+
+    Raises:
+        ConfigError: they did not meet.
     """
     if launch.size == 1:
         yield World()
@@ -269,14 +272,17 @@ def joined(launch: Launch, device: torch.device, settings: ParallelSettings) -> 
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
-    dist.init_process_group(
-        # gloo for what is said between the processes, nccl for tensors on GPUs
-        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        init_method=launch.method,
-        rank=launch.rank,
-        world_size=launch.size,
-        timeout=timedelta(seconds=settings.timeout_seconds),
-    )
+    try:
+        dist.init_process_group(
+            # gloo for what is said between the processes, nccl for tensors on GPUs
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+            init_method=launch.method,
+            rank=launch.rank,
+            world_size=launch.size,
+            timeout=timedelta(seconds=settings.timeout_seconds),
+        )
+    except RuntimeError as error:
+        raise _alone_at_the_meeting(launch, error) from error
     try:
         yield World(launch.rank, launch.size, launch.local_rank)
     except BaseException as error:
@@ -290,6 +296,20 @@ def joined(launch: Launch, device: torch.device, settings: ParallelSettings) -> 
             raise ToldElsewhere from error
         raise OthersGone(f"{lost}; the same command goes on from the last checkpoint") from error
     _part()
+
+
+def _alone_at_the_meeting(launch: Launch, error: RuntimeError) -> ConfigError:
+    """Why the processes did not find each other; each says it, but for those that only see the first one go."""
+    said = str(error).splitlines()[0]
+    if launch.rank and "closed" in said:
+        return ToldElsewhere()
+    where = launch.method.removeprefix("tcp://")
+    if launch.method == Launch.method:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    return ConfigError(
+        f"process {launch.rank} of {launch.size} did not meet the others at {where}: {said}\n"
+        "start all of them at once; MASTER_ADDR and MASTER_PORT say where the first one is, at a port that is free"
+    )
 
 
 def _lost(error: BaseException, settings: ParallelSettings) -> str | None:

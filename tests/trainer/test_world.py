@@ -1,5 +1,6 @@
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from gristmill.trainer.config import ConfigError, read_config
+from gristmill.trainer.settings import ParallelSettings
 from gristmill.trainer.world import Launch, World, first_node, joined, launched, leave, misfits, own_device
 
 SMALL = [
@@ -159,6 +161,30 @@ def test_one_of_several_processes_ends_at_once_with_its_status(monkeypatch, caps
     leave(ending)
     assert ended == [status]
     assert capsys.readouterr().err == told
+
+
+def test_a_place_to_meet_that_is_taken_is_named():
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        launch = Launch(rank=0, size=2, method=f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+        told = rf"process 0 of 2 did not meet the others at 127.0.0.1:{taken.getsockname()[1]}: .*address already in use"
+        with pytest.raises(ConfigError, match=told), joined(launch, torch.device("cpu"), ParallelSettings(timeout_seconds=5)):
+            pytest.fail("nobody is there")
+
+
+def test_processes_that_do_not_come_are_waited_for_and_no_longer(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(port))
+    told = rf"process 0 of 2 did not meet the others at 127.0.0.1:{port}: Timed out"
+    with (
+        pytest.raises(ConfigError, match=told),
+        joined(Launch(rank=0, size=2), torch.device("cpu"), ParallelSettings(timeout_seconds=1)),
+    ):
+        pytest.fail("nobody is there")
 
 
 def under_torchrun(*arguments):
