@@ -154,7 +154,7 @@ def job(folder: Path, parts: list[Any], bands: int, rows: int, partition_bytes: 
 
 def whole_run(file: Path, folder: Path, bands: int, rows: int) -> float:
     """Seconds of the stage from a JSONL file to a published run folder."""
-    from gristmill.pipeline.runs import run_stage
+    from gristmill.pipeline.single_stage import run_stage
     from gristmill.stages.minhash import MinHash
 
     shutil.rmtree(folder, ignore_errors=True)

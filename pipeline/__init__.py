@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gristmill.pipeline.errors import GuardrailStop, UserError
     from gristmill.pipeline.recipe import Recipe, load_recipe
-    from gristmill.pipeline.runs import RunResult, run, run_stage
+    from gristmill.pipeline.runs import RunResult, run
+    from gristmill.pipeline.single_stage import run_stage
 
 __all__ = ["GuardrailStop", "Recipe", "RunResult", "UserError", "load_recipe", "run", "run_stage"]
 
@@ -21,7 +22,7 @@ _HOMES = {
     "load_recipe": "recipe",
     "RunResult": "runs",
     "run": "runs",
-    "run_stage": "runs",
+    "run_stage": "single_stage",
 }
 
 

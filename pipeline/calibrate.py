@@ -244,7 +244,8 @@ def sample_texts(input: str, read: dict[str, Any], documents: int, seed: int = 0
     import pyarrow.parquet as pq
 
     from gristmill.pipeline.recipe import Guardrails, Recipe, Source, SourceRead
-    from gristmill.pipeline.runs import run, settings_to_read
+    from gristmill.pipeline.runs import run
+    from gristmill.pipeline.single_stage import settings_to_read
     from gristmill.tokenizers.sampling import keyed_hashes
 
     source = Source(read=SourceRead(**settings_to_read(input, read)))

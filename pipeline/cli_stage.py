@@ -116,7 +116,7 @@ def _command(cls: type[Any], name: str) -> Callable[..., None]:
     ) -> None:
         from gristmill.pipeline.inspect import print_funnel
         from gristmill.pipeline.overrides import default_label
-        from gristmill.pipeline.runs import run_stage
+        from gristmill.pipeline.single_stage import run_stage
 
         read = {"format": format, "text_column": text_column, "id": "column" if id_column else None, "id_column": id_column}
         stage = settings if settings is not None else _without_flags(cls, name)

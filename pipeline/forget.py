@@ -21,8 +21,9 @@ from gristmill.pipeline.forgotten import Forgotten, Tombstone
 from gristmill.pipeline.published import PublishedRun
 from gristmill.pipeline.readers.inputs import InputFile
 from gristmill.pipeline.recipe import Recipe, recipe_from_resolved
+from gristmill.pipeline.run_facts import facts_of
 from gristmill.pipeline.run_folder import RUN, Facts, folders_of_work, published, storage_at
-from gristmill.pipeline.runs import Job, RunResult, Workers, carry_out, check_options, facts_of, name_of
+from gristmill.pipeline.runs import Job, RunResult, Workers, carry_out, check_options, name_of
 from gristmill.pipeline.storage import Storage
 from gristmill.stages.indexed import Indexed
 

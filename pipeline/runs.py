@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fsspec.implementations.local import LocalFileSystem
-from pydantic import ValidationError
-
 from gristmill.pipeline.cluster import Cluster, DaskCluster, InProcess
 from gristmill.pipeline.dedup_index import check_indexes
 from gristmill.pipeline.doubts import doubts_of_judging, doubts_of_reading, doubts_of_stages
-from gristmill.pipeline.driver import Driver, Options, stage_labels
+from gristmill.pipeline.driver import Driver, Options
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.forget_purge import Purged, purge
 from gristmill.pipeline.forgotten import Forgotten, FoundAgain, Tombstone
@@ -23,12 +19,12 @@ from gristmill.pipeline.forgotten_inputs import check_inputs, doubts_of_places, 
 from gristmill.pipeline.inputs import Unit, find_files, plan_units
 from gristmill.pipeline.keep_values import check_sources
 from gristmill.pipeline.left_out import without_missing_lists
-from gristmill.pipeline.passes import READ
 from gristmill.pipeline.progress import Progress
 from gristmill.pipeline.publish import Publication
 from gristmill.pipeline.readers.inputs import InputFile
-from gristmill.pipeline.recipe import Guardrails, Recipe, Source, SourceRead, resolved
+from gristmill.pipeline.recipe import Recipe
 from gristmill.pipeline.recipe_file import as_recipe
+from gristmill.pipeline.run_facts import every_stage, facts_of
 from gristmill.pipeline.run_folder import (
     RUN,
     WORK,
@@ -45,9 +41,6 @@ from gristmill.pipeline.runner import Runner
 from gristmill.pipeline.setup_check import set_up_stages, try_stages
 from gristmill.pipeline.steps import StepStore
 from gristmill.pipeline.storage import Storage
-from gristmill.stages.corpus_stage import sees_corpus
-from gristmill.stages.filter import Filter
-from gristmill.stages.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -180,16 +173,16 @@ def carry_out(job: Job) -> RunResult:
     first = not published(job.previous)
     facts = facts | {"work": work_folders(folder, kept, job.previous)}
     # here first: kernels are compiled once, and the workers find them in the cache; the extractor's child is a worker's affair
-    try_stages([stage for stage in _stages(recipe) if stage.needs != "html"])
+    try_stages([stage for stage in every_stage(recipe) if stage.needs != "html"])
     check_sources(recipe)
-    check_indexes(_stages(recipe), job.options.run, in_place=job.options.in_place)
+    check_indexes(every_stage(recipe), job.options.run, in_place=job.options.in_place)
     of_stages = doubts_of_stages(recipe)
     with taken(folder), Progress(quiet=job.quiet) as progress, _cluster(job.workers) as place:
         forgotten = Forgotten.of(folder)
         if job.forget:
             forgotten = forgotten.adding(job.forget)
         runner = Runner(place, kept, StepStore(kept, job.verify), progress)
-        set_up_stages(place, _stages(recipe))
+        set_up_stages(place, every_stage(recipe))
         units = {
             name: plan_units(name, source.read, recipe.partition_bytes, runner, job.files[name])
             for name, source in recipe.sources.items()
@@ -276,98 +269,6 @@ def check_options(
         raise UserError(f"--sample {sample}: should be a share of the documents above 0, at most 1")
 
 
-def run_stage(
-    stage: Stage,
-    input: str,
-    output: str,
-    *,
-    read: dict[str, Any] | None = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    quiet: bool = False,
-) -> RunResult:
-    """Run one stage over a file or folder of documents; the output is a run folder. Guardrails are off.
-
-    Args:
-        stage: the stage with its settings.
-        input: a file or folder; the format is told from its ending where `read` does not name it.
-        output: a new folder, or one of an earlier run of the same stage.
-        read: settings of the reader, `format` and `text_column`, say.
-        workers: processes on this machine; 0 works in this process.
-        scheduler: address of a running Dask scheduler instead.
-        quiet: show no progress.
-
-    Raises:
-        UserError: something about the settings, the input or the folder is wrong.
-    """
-    settings = settings_to_read(input, read)
-    across: list[Stage] = [stage] if sees_corpus(stage) else []
-    try:
-        source = Source(read=SourceRead(**settings), stages=[] if across else [stage])
-        off = Guardrails(enabled=False)
-        recipe = Recipe(name=f"stage-{stage.label}", sources={"input": source}, stages=across, guardrails=off)
-    except ValidationError as error:  # the stage cannot work on documents of this kind, or is called something odd
-        raise UserError("\n".join(_of_a_single_stage(dict(found), input) for found in error.errors())) from None
-    return run(recipe, output=output, workers=workers, scheduler=scheduler, quiet=quiet)
-
-
-def settings_to_read(input: str, read: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Settings of a reader for a file, a folder or the documents of a run folder, those that are not given told from its names.
-
-    Raises:
-        UserError: there is nothing, or nothing of a format that the name tells.
-    """
-    settings = dict(read or {})
-    if "format" not in settings:
-        settings["format"] = _format_of(input)
-    settings["paths"] = [_documents_of(input)]
-    if settings["format"] == "parquet":
-        settings.setdefault("id", "column")
-    if settings["format"] in ("parquet", "jsonl"):
-        # what an earlier stage has found; bounds by language look there
-        settings.setdefault("language_column", "language")
-    return settings
-
-
-def _of_a_single_stage(found: dict[str, Any], input: str) -> str:
-    """A mistake in the recipe that `run_stage` makes, for those who wrote no recipe."""
-    said = str(found["msg"]).removeprefix("Value error, ")
-    if found["loc"] == ("name",):
-        return f"--name {str(found['input']).removeprefix('stage-')}: names a folder; use letters, digits, - and _ only"
-    return f"{input}: {re.sub(r'^(sources[.]input[.])?stages.0.: ', '', said)}"
-
-
-def _documents_of(path: str) -> str:
-    """The documents of a run folder, or the path itself."""
-    documents = Storage(f"{path.rstrip('/')}/documents")
-    return documents.url if Storage(path).exists(RUN) and documents.exists() else path
-
-
-ENDINGS = {
-    "wet": (".wet", ".wet.gz"),
-    "warc": (".warc", ".warc.gz", ".warc.zst"),
-    "jsonl": (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".ndjson"),
-    "parquet": (".parquet",),
-    "text": (".txt", ".txt.gz"),
-}
-
-
-def _format_of(path: str) -> str:
-    folder = Storage(_documents_of(path))
-    if not path.strip() or not folder.exists():
-        raise UserError(f"{path or 'INPUT'} does not exist; give a file, a folder of documents or a run folder")
-    names = folder.find() if folder.fs.isdir(folder.path()) else [path]
-    for name in names:
-        for kind, endings in ENDINGS.items():
-            if name.endswith(endings):
-                return kind
-    raise UserError(f"{path}: no file in a format that the name tells (.parquet, .jsonl, .warc.gz, .wet.gz, .txt); give --format")
-
-
-def _stages(recipe: Recipe) -> list[Stage]:
-    return [*(stage for source in recipe.sources.values() for stage in source.stages), *recipe.stages]
-
-
 @contextmanager
 def _cluster(chosen: Workers) -> Iterator[Cluster]:
     place: Cluster = (
@@ -379,61 +280,3 @@ def _cluster(chosen: Workers) -> Iterator[Cluster]:
         yield place
     finally:
         place.close()
-
-
-def facts_of(recipe: Recipe, limit: int | None, sample: float | None, files: Mapping[str, list[InputFile]]) -> dict[str, Any]:
-    """What `run.json` says of a run before it begins."""
-    from importlib.metadata import version
-
-    from gristmill.pipeline.code_hash import library_versions
-
-    libraries = tuple(name for stage in _stages(recipe) for name in stage.library_names())
-    return {
-        "gristmill": version("gristmill"),
-        "recipe": resolved(recipe),
-        "seed": recipe.seed,
-        "limit": limit,
-        "sample": sample,
-        "versions": library_versions((*libraries, "pyarrow", "numpy", "numba", "dask", "tokenizers")),
-        "stages": _stage_facts(recipe),
-        "started_in": os.getcwd(),
-        "inputs": [
-            {
-                "source": name,
-                "file": file.file,
-                "path": file.path,
-                "size": file.size,
-                "fingerprint": file.fingerprint,
-                **({} if isinstance(file.fs, LocalFileSystem) else {"url": file.fs.unstrip_protocol(file.path)}),
-            }
-            for name, found in files.items()
-            for file in found
-        ],
-    }
-
-
-def _stage_facts(recipe: Recipe) -> list[dict[str, Any]]:
-    """The stages in order; one that sources have with other rules stands once for each of them."""
-    facts: list[dict[str, Any]] = [{"label": READ, "kind": READ, "sources": list(recipe.sources), "corpus": False, "rules": []}]
-    pairs: list[tuple[list[str], Sequence[Stage]]] = [([name], source.stages) for name, source in recipe.sources.items()]
-    pairs.append((list(recipe.sources), recipe.stages))
-    for names, stages in pairs:
-        for stage in stages:
-            fact = {"label": stage.label, "kind": stage.kind, "corpus": sees_corpus(stage), "rules": _rules(stage)}
-            same = next((one for one in facts if {name: one[name] for name in fact} == fact), None)
-            if same is None:
-                facts.append(fact | {"sources": names})
-            else:
-                same["sources"] = [*same["sources"], *names]
-    order = stage_labels(recipe)
-    return sorted(facts, key=lambda fact: order.index(fact["label"]))
-
-
-def _rules(stage: Stage) -> list[dict[str, Any]]:
-    if not isinstance(stage, Filter):
-        return []
-    return [
-        {"rule": rule.name, "signal": rule.signal, "bound": rule.bound, "threshold": rule.threshold}
-        | ({"by_language": {key: other.threshold for key, other in rule.by_language.items()}} if rule.by_language else {})
-        for rule in stage.active_rules()
-    ]

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.recipe import Guardrails, Output, Recipe, Source, SourceRead, Tokenize
-from gristmill.pipeline.runs import RunResult, _documents_of, _format_of, run
+from gristmill.pipeline.runs import RunResult, run
+from gristmill.pipeline.single_stage import documents_of, format_of
 from gristmill.pipeline.storage import Storage
 
 
@@ -42,7 +43,7 @@ def run_tokenize(
         UserError: something about the settings, the input or the folder is wrong.
     """
     how = dict(read or {})
-    how.setdefault("format", _format_of(input))
+    how.setdefault("format", format_of(input))
     if how["format"] == "parquet":
         how.setdefault("id", "column")
     folders = _folders(input, only)
@@ -67,7 +68,7 @@ def _folders(input: str, only: Sequence[str] | None) -> dict[str, list[str]]:
     Raises:
         UserError: `only` names a source that is not there.
     """
-    documents = _documents_of(input)
+    documents = documents_of(input)
     found = {"input": [documents]}
     if documents != input:
         storage = Storage(documents)

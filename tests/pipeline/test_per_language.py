@@ -9,7 +9,8 @@ from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.published import PublishedRun
 from gristmill.pipeline.recipe import recipe_from_resolved
 from gristmill.pipeline.rule_counts import rule_counts
-from gristmill.pipeline.runs import run, run_stage
+from gristmill.pipeline.runs import run
+from gristmill.pipeline.single_stage import run_stage
 from gristmill.pipeline.whatif import whatif
 from gristmill.pipeline.why import why
 from gristmill.stages.gopher_quality import GopherQuality
