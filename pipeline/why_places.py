@@ -62,7 +62,8 @@ def place_lines(fate: Mapping[str, Any], stage: str) -> Iterator[str]:
     edits = [row for row in fate["edits"] if row["stage"] == stage]
     if edits:
         size = sum(row["end"] - row["start"] for row in edits)
-        yield f"cut {_number(len(edits), 'place')}, {_number(size, 'character')}:"
+        places = f"{_number(len(edits), 'place')}, {_number(size, 'character')}"
+        yield f"marked {places}, and left the text as it is:" if all(map(_stays, edits)) else f"cut {places}:"
     elif stage in fate["maybe_edited_by"]:
         yield "may have changed it: what it cut was not kept (`output: {edits: true}` keeps it, where a stage tells)"
     yield from _places(edits)
@@ -74,12 +75,17 @@ def place_lines(fate: Mapping[str, Any], stage: str) -> Iterator[str]:
 
 def _places(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for row in rows[:SHOWN]:
-        put = "" if row.get("put") is None else f" -> {_quoted(row['put'])}"
+        put = "" if row.get("put") is None or _stays(row) else f" -> {_quoted(row['put'])}"
         text = "" if row["text"] is None else f": {_quoted(row['text'])}"
         detail = f" ({row['detail']})" if row.get("detail") else ""
         yield f"  characters {row['start']:,}-{row['end']:,}{text}{put}{detail}"
     if len(rows) > SHOWN:
         yield f"  and {len(rows) - SHOWN:,} more; --json has all"
+
+
+def _stays(row: Mapping[str, Any]) -> bool:
+    """Whether what stood there still does, as where only the loss is masked."""
+    return row.get("put") is not None and bool(row["put"] == row["text"])
 
 
 def _number(number: int, what: str) -> str:

@@ -169,3 +169,13 @@ def test_only_the_first_of_many_cuts_are_printed(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.count("<EMAIL>") == SHOWN
     assert "and 7 more; --json has all" in printed
+
+
+def test_what_is_masked_is_not_told_as_cut(tmp_path, capsys):
+    out = carry_out(tmp_path, [{"substring": {"min_length": 10, "policy": "mask"}}], texts=[QUESTION, f"Before it. {QUESTION}"])
+    print_why(out, "d1")
+    printed = capsys.readouterr().out
+    assert f"marked 1 place, {len(QUESTION)} characters, and left the text as it is:" in printed
+    assert "(loss masked)" in printed
+    assert "cut 1 place" not in printed
+    assert "->" not in printed
