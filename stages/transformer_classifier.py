@@ -62,8 +62,14 @@ def load_classifier(folder: str, device: str) -> Classifier:
         model, told = AutoModelForSequenceClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except Exception as error:  # whatever the library raises
-        raise StageUnavailable(f"{folder}: transformers cannot load it: {error}") from error
+    except Exception as error:  # whatever the library raises, at times several lines of it
+        told_first = str(error).strip().partition("\n")[0].rstrip(" :")
+        raise StageUnavailable(f"{folder}: transformers cannot load it: {told_first}") from error
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        # where its files are missing the library makes an empty one, to which all words are unknown
+        raise StageUnavailable(
+            f"{folder}: has no tokenizer, or one without words; put its files (tokenizer.json, ...) beside the model"
+        )
     if missing := sorted(told["missing_keys"]):
         # weights that the file lacks would be drawn at random, and the scores with them
         raise StageUnavailable(f"{folder}: is no trained sequence classifier; it has no weights {', '.join(missing[:3])}")

@@ -164,3 +164,20 @@ def test_a_model_without_a_trained_head_is_refused(regression, tmp_path):
     transformers.BertModel.from_pretrained(str(folder)).save_pretrained(folder)
     with pytest.raises(StageUnavailable, match="is no trained sequence classifier; it has no weights classifier"):
         load_classifier(str(folder), "cpu")
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
+    folder = build(tmp_path / "wordless", ["score"])
+    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "wordless" / file).unlink(missing_ok=True)
+    with pytest.raises(StageUnavailable, match="has no tokenizer, or one without words"):
+        load_classifier(folder, "cpu")
+
+
+def test_a_damaged_folder_is_told_in_one_line(tmp_path):
+    folder = tmp_path / "damaged"
+    build(folder, ["score"])
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(StageUnavailable, match="transformers cannot load it: ") as raised:
+        load_classifier(str(folder), "cpu")
+    assert "\n" not in str(raised.value)
