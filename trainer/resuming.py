@@ -70,14 +70,14 @@ def take(
         raise ConfigError(f"{folder}: is of another model: {'no' if lacking else 'has'} {(lacking or spare)[0]}")
     if not weights_only and not has(folder, "optimizer") and any(name.startswith("optimizer/") for name in mine):
         say(f"{folder} holds nothing of an optimizer, which begins anew")
+    # also where only weights are taken: to be asked for its tensors, an optimizer has made a step of nothing, and counted it
     absent = {
         name.removeprefix("optimizer/").rpartition("/")[0]
-        for name in wanted
-        if name.startswith("optimizer/") and name not in held
+        for name in mine
+        if name.startswith("optimizer/") and (weights_only or name not in held)
     }
     checkpoint.read_into(folder, {name: tensor for name, tensor in wanted.items() if name in held})
-    if not weights_only:
-        named_tensors.forget(model, _several(optimizer), absent)
+    named_tensors.forget(model, _several(optimizer), absent)
 
 
 def set_rng(folder: Path, rank: int, processes: int, now: int, device: torch.device, say: Callable[[str], None]) -> None:

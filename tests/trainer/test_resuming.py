@@ -61,6 +61,16 @@ def test_weights_alone_begin_a_run_on_other_data_at_its_start(corpus, stable, tm
         torch.testing.assert_close(held["average"][name], weight)
 
 
+def test_the_optimizer_of_a_run_that_begins_with_weights_alone_is_new(corpus, stable, tmp_path):
+    go(corpus, tmp_path, f"init_from={stable}", "init=weights", "steps=1", "optimizer.weight_decay=0")
+    rate = metrics(tmp_path)[0]["learning_rate"]
+    first, then = (checkpoint.load(checkpoint.newest(run)) for run in (stable, tmp_path))
+    # the first step of Adam moves a weight by the rate, whatever its gradient
+    moved = max((then["model"][name] - weight).abs().max().item() for name, weight in first["model"].items())
+    assert moved == pytest.approx(rate, rel=1e-3)
+    assert {value.item() for name, value in then["optimizer"].items() if name.endswith("/step")} == {1}
+
+
 def test_what_a_run_cannot_begin_with_is_told(corpus, stable, tmp_path):
     for sets, told in [
         ([f"init_from={tmp_path}"], "is no checkpoint and no run with one"),
