@@ -180,6 +180,7 @@ def _check_sizes(
             raise UserError(
                 f"--{kind}: {sum(counts)} documents are too few: {counts[0]} to learn from and {counts[1]} held out; "
                 f"give more of them, or another --held-out than {settings.held_out:g}"
+                + ("" if sum(counts) else f"; a text that both sets have counts as {KINDS[0]}")
             )
 
 

@@ -63,7 +63,7 @@ def train_embeddings(inputs: Sequence[str], settings: EmbeddingsTraining, output
     except (ValueError, FileNotFoundError) as error:
         raise UserError(f"--input: {error}") from error
     if not sample.texts:
-        raise UserError(f"--input {' '.join(inputs)}: no document with text fits into {settings.sample_bytes:,} bytes")
+        raise UserError(f"--input {' '.join(inputs)}: holds no document with text of at most {settings.sample_bytes:,} bytes")
     named = settings.model_dump(exclude={"sample_bytes"})
     try:
         model = train_vectors(sample.texts, VectorSettings(**named))

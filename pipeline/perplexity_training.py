@@ -44,7 +44,7 @@ def train_on_documents(
     files = [file for path in paths for file in document_files(path)]
     sample = lowest_hashes(batches_of(files), sample_bytes, seed)
     if not sample.documents:
-        raise ValueError(f"{', '.join(paths)}: no document with text fits into {sample_bytes:,} bytes")
+        raise ValueError(f"{', '.join(paths)}: holds no document with text of at most {sample_bytes:,} bytes")
     digests: list[bytes] = []
     tokens = list(_tokens(_chosen(batches_of(files), sample.last, seed), words, digests))
     about = {

@@ -6,7 +6,9 @@ a column `source`, its source is the file's name up to the first dot.
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +91,8 @@ def _text_row(file: str) -> Iterator[dict[str, Any]]:
             text = stream.read()
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: is not UTF-8: {error}") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _damaged(file, error) from error
     yield {"id": file.rsplit("/", 1)[-1], "text": text, "source": _stem(file), "language": None}
 
 
@@ -97,7 +101,7 @@ def _json_rows(file: str) -> Iterator[dict[str, Any]]:
 
     name = file.rsplit("/", 1)[-1]
     with fsspec.open(file, "rb", compression="infer") as stream:
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(_lines(file, stream), 1):
             if not line.strip():
                 continue
             try:
@@ -117,6 +121,22 @@ def _json_rows(file: str) -> Iterator[dict[str, Any]]:
             }
 
 
+def _lines(file: str, stream: Any) -> Iterator[bytes]:
+    """The lines of an open file, of which no part is taken for the whole.
+
+    Raises:
+        ValueError: it is cut off, or damaged.
+    """
+    try:
+        yield from stream
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: str, error: Exception) -> ValueError:
+    return ValueError(f"{file}: is not the gzip file that its name says, or only a part of it: {error}")
+
+
 def _parquet(file: str, rows: int) -> Iterator[pa.RecordBatch]:
     import fsspec
     import pyarrow as pa
@@ -131,9 +151,9 @@ def _parquet(file: str, rows: int) -> Iterator[pa.RecordBatch]:
         if "text" not in names:
             raise ValueError(f"{file}: has no column text; it has {', '.join(names)}")
         language = next((name for name in LANGUAGES if name in names), None)
-        wanted = [name for name in ("id", "text", "source", language) if name in names]
+        wanted = [name for name in ("id", "text", "source", language) if name is not None and name in names]
         first = 0
-        for batch in parquet.iter_batches(batch_size=rows, columns=wanted):
+        for batch in _parquet_batches(file, parquet, rows, wanted):
             columns = {name: batch[name] for name in wanted}
             if "id" not in columns:
                 columns["id"] = [f"{file.rsplit('/', 1)[-1]}#{first + i}" for i in range(len(batch))]
@@ -146,3 +166,17 @@ def _parquet(file: str, rows: int) -> Iterator[pa.RecordBatch]:
                 for field in schema()
             ]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema())
+
+
+def _parquet_batches(file: str, parquet: Any, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, some at a time.
+
+    Raises:
+        ValueError: its data are damaged, though its foot is not.
+    """
+    import pyarrow as pa
+
+    try:
+        yield from parquet.iter_batches(batch_size=rows, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{file}: is damaged: {error}") from error

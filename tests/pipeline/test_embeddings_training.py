@@ -72,7 +72,7 @@ def test_the_sample_is_a_prefix_by_hash_whatever_the_order():
     ("given", "message"),
     [
         (["--input", "none.jsonl"], "nothing is there"),
-        (["--input", "LEARN", "--sample-bytes", "3"], "no document with text fits into 3 bytes"),
+        (["--input", "LEARN", "--sample-bytes", "3"], "holds no document with text of at most 3 bytes"),
         (["--input", "LEARN", "--min-count", "99"], "--min-count 99: 0 of 42 words occur 99 times"),
         (["--input", "LEARN", "--output", "v.vec"], "should end in .bin"),
         (["--input", "LEARN", "--output", "."], "is a folder"),

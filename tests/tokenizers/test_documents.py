@@ -7,6 +7,8 @@ import pytest
 
 from gristmill.tokenizers.documents import batches_of, document_files
 
+CUT_OFF = gzip.compress(b'{"text": "x"}\n' * 100)[:-12]
+
 
 def rows(*files, **kwargs):
     return [row for batch in batches_of([str(file) for file in files], **kwargs) for row in batch.to_pylist()]
@@ -49,6 +51,14 @@ def test_a_run_folder_means_its_documents(tmp_path):
         ("a.jsonl", b"oops\n", "a.jsonl:1: is no JSON"),
         ("a.txt", b"\xff", "a.txt: is not UTF-8"),
         ("a.parquet", b"PAR", "a.parquet: is no readable Parquet file"),
+        (
+            "a.jsonl.gz",
+            CUT_OFF,
+            "a.jsonl.gz: is not the gzip file that its name says, or only a part of it: Compressed file ended",
+        ),
+        ("a.txt.gz", CUT_OFF, "a.txt.gz: is not the gzip file that its name says, or only a part of it: Compressed file ended"),
+        ("a.jsonl.gz", b"hello", "a.jsonl.gz: is not the gzip file that its name says, or only a part of it: Not a gzipped file"),
+        ("a.txt.gz", b"hello", "a.txt.gz: is not the gzip file that its name says, or only a part of it: Not a gzipped file"),
     ],
 )
 def test_mistakes_name_the_file_and_the_line(name, content, message, tmp_path):
@@ -65,3 +75,13 @@ def test_nothing_to_read_is_told(tmp_path):
     pq.write_table(pa.table({"body": ["b"]}), tmp_path / "b.parquet")
     with pytest.raises(ValueError, match="has no column text; it has body"):
         rows(tmp_path / "b.parquet")
+
+
+def test_a_parquet_file_with_damaged_data_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["some words", "others"] * 500}), path, compression="zstd")
+    data = bytearray(path.read_bytes())
+    data[4:60] = b"\xff" * 56
+    path.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r"a\.parquet: is damaged"):
+        rows(path)
