@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from gristmill.pipeline.cli_shared import AsJson, show_json
+from gristmill.pipeline.cli_shared import AsJson, check_output_file, show_json
 from gristmill.pipeline.errors import UserError
 
 importance_app = App(name="importance", help="Estimate the weights by which the stage `importance` chooses documents.")
@@ -37,6 +37,7 @@ def importance_train(
     for flag, given in (("--target", target), ("--raw", raw)):
         if not given:
             raise UserError(f"{flag}: name documents to learn from")
+    check_output_file(output, "books.weights.json")
     if not 2 <= buckets <= 1 << 24:
         raise UserError(f"--buckets {buckets}: should be 2 to {1 << 24:,}")
     try:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from gristmill.pipeline.cli_shared import AsJson, show_json
+from gristmill.pipeline.cli_shared import AsJson, check_output_file, show_json
 from gristmill.pipeline.errors import UserError
 
 perplexity_app = App(name="perplexity", help="Train the n-gram models that the stage `perplexity` asks.")
@@ -44,6 +44,7 @@ def perplexity_train(
 
     if not on:
         raise UserError("--on: name documents to learn from")
+    check_output_file(output, "en.lm")
     try:
         most = int(TypeAdapter(ByteSize).validate_python(sample_bytes))
     except ValidationError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -59,3 +60,13 @@ def share(text: str | None) -> float | None:
     if not 0 < value <= 1:
         raise UserError(f"--sample {text}: should be a share of the documents, e.g. 1% or 0.01")
     return value
+
+
+def check_output_file(output: str, example: str) -> None:
+    """See, before anything is computed, that a file can be written there.
+
+    Raises:
+        UserError: it is a folder; `example` is how a file in it might be called.
+    """
+    if output.endswith("/") or Path(output).is_dir():
+        raise UserError(f"--output {output}: is a folder; give the file to write, e.g. {output.rstrip('/')}/{example}")
