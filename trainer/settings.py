@@ -94,7 +94,8 @@ class ScheduleSettings(Settings):
     def _one_clock(self) -> Self:
         other = ("steps", "warmup_steps") if self.clock == "tokens" else ("tokens", "warmup_tokens")
         if wrong := [name for name in other if getattr(self, name)]:
-            raise ValueError(f"clock is {self.clock}, and {' and '.join(wrong)} count something else; give one kind")
+            off = " ".join(f"schedule.{name}={0 if name.startswith('warmup') else 'null'}" for name in wrong)
+            raise ValueError(f"clock is {self.clock}, and {' and '.join(wrong)} count something else; set {off}")
         return self
 
 
