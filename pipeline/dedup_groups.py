@@ -68,6 +68,9 @@ class GroupDeduplication(Deduplication):
         emitted = self._noted(self._tasks(tasks.emit_grouped, work), wave)
         for number, entries in self._emitted.items():
             self._emitted[number] = [entry | {"model": self._learned and self._learned["sha256"]} for entry in entries]
+        documents = sum(pack.kept for pack in self.own)
+        if documents and not any(manifest["rows"] for manifest in emitted):
+            self.doubts.append(f"{self.stage.label}: none of the {documents:,} documents {self.stage.when_none}; all stay")
         return emitted
 
     def _resolved(self, emitted: list[Manifest], wave: int) -> list[Manifest]:

@@ -26,6 +26,8 @@ class GroupDeduplicator(Deduplicator):
     """Documents of one key, with different checks, that one document is compared with at most."""
     when_crowded: ClassVar[str] = ""
     """What to do about keys with more documents than that."""
+    when_none: ClassVar[str] = "has a key"
+    """What is said of a corpus no document of which can be compared."""
     fitted: ClassVar[bool] = False
     """Whether a model is learned from a sample of the corpus before the documents are emitted."""
 

@@ -35,6 +35,7 @@ class Semantic(GroupDeduplicator):
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     most_compared: ClassVar[int] = 4096
     when_crowded: ClassVar[str] = "More clusters hold fewer documents each"
+    when_none: ClassVar[str] = "has an embedding"
     fitted: ClassVar[bool] = True
 
     embedding: str | None = None

@@ -34,6 +34,7 @@ class SimHash(GroupDeduplicator):
     kind: ClassVar[str] = "simhash"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "numba")
     when_crowded: ClassVar[str] = "More blocks make longer keys that fewer share"
+    when_none: ClassVar[str] = "is as long as a window (ngram)"
 
     distance: Annotated[int, Field(ge=0, le=32)] = 4
     """Most bits in which the SimHashes of two duplicates differ (7 for Galician in ROOTS)."""

@@ -152,6 +152,26 @@ def test_no_embeddings_remove_nothing(tmp_path):
     assert outcome(tmp_path, ["a", "b"], {"semantic": {"embedding": "meta.embedding"}}) == {}
 
 
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        ({"semantic": {"embedding": "meta.embeding"}}, "semantic: none of the 2 documents has an embedding; all stay"),
+        ({"simhash": {"ngram": 3}}, "simhash: none of the 2 documents is as long as a window (ngram); all stay"),
+        ({"simhash": {"ngram": 2}}, None),
+    ],
+)
+def test_a_corpus_nothing_of_which_can_be_compared_is_told(tmp_path, stage, told):
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"id": text, "text": text, "embedding": [1, 2]}) + "\n" for text in ("a b", "c")))
+    recipe = {
+        "name": "misspelt",
+        "sources": {"web": {"read": {"format": "jsonl", "paths": [str(path)], "id": "column"}}},
+        "stages": [stage],
+    }
+    result = run(recipe_from_resolved(recipe), output=tmp_path / "out", workers=0, quiet=True)
+    assert result.doubts == ([told] if told else [])
+
+
 def test_keys_with_more_documents_than_are_compared_are_told(tmp_path, monkeypatch):
     texts = varied_texts(2, 40)
     stage = {"simhash": {"distance": 32, "blocks": 33}}  # each document shares a key with most others
