@@ -243,6 +243,10 @@ class Training:
 def _model(settings: TrainSettings, shards: Sources, device: torch.device) -> tuple[Objective, Decoder]:
     """What is learned, and the model with its weights drawn: of the seed alone, and so the same on every process."""
     of = settings.loss
+    if settings.attention == "flex" and device.type == "cpu":
+        raise ConfigError(f"{settings.name}: attention is flex, which cannot train on a CPU; set attention=auto")
+    if settings.attention == "sdpa" and settings.model.attention_softcap is not None:
+        raise ConfigError(f"{settings.name}: attention is sdpa, which knows no model.attention_softcap; set attention=auto")
     torch.manual_seed(settings.seed)
     try:
         objective = Objective(settings.objective, shards.tokenizer.vocab_size, settings.seq_len)

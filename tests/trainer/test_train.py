@@ -170,6 +170,16 @@ def test_data_and_devices_that_are_not_there(corpus, tmp_path):
         go(corpus, tmp_path / "run", "device=cuda:99")
 
 
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [(["attention=flex"], "cannot train on a CPU"), (["attention=sdpa", "model.attention_softcap=50"], "sdpa, which knows no")],
+)
+def test_a_kernel_that_cannot_do_it_is_refused_before_the_first_step(corpus, tmp_path, sets, told):
+    with pytest.raises(ConfigError, match=told):
+        go(corpus, tmp_path / "run", *sets)
+    assert not (tmp_path / "run").exists()
+
+
 def test_folders_of_others_are_left_alone(corpus, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"holds files but no train\.json"):
