@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gristmill.pipeline.chain import run_chain
 from gristmill.pipeline.counts import Counts
@@ -21,6 +23,10 @@ from gristmill.stages.editor import Editor
 from gristmill.stages.filter import Filter
 
 TOTALS = pa.schema([("name", pa.string()), ("counts", pa.large_list(pa.int64()))])
+HIGHEST = pa.schema(
+    [("key", pa.int64()), ("value", pa.float64()), ("id", pa.string()), ("source", pa.string()), ("file", pa.string())]
+    + [(name, pa.int64()) for name in ("position", "start", "end")]
+)
 Totals = dict[str, np.ndarray]
 _ROW = "row of the batch"
 
@@ -38,6 +44,36 @@ def add_totals(held: Totals, more: Totals) -> Totals:
         longer[: len(shorter)] += shorter
         summed[name] = longer
     return summed
+
+
+def highest_of(tables: Sequence[pa.Table]) -> pa.Table:
+    """Of each key the row with the highest value, of equal ones the first by source, file, position and start; by key.
+
+    The outcome does not hang on the order of the tables, nor on which of them were brought together before.
+    """
+    given = pa.concat_tables([HIGHEST.empty_table(), *tables])
+    by = [
+        ("key", "ascending"),
+        ("value", "descending"),
+        *((name, "ascending") for name in ("source", "file", "position", "start")),
+    ]
+    given = given.take(pc.sort_indices(given, sort_keys=by))
+    keys = given["key"].to_numpy()
+    return given.filter(pa.array(np.append(True, np.diff(keys) != 0)[: len(keys)]))
+
+
+def _with_addresses(found: pa.Table, table: pa.Table) -> pa.Table:
+    """What a survey found highest in a batch, with the address of each document instead of its row."""
+    documents = table.select(["id", "source", "file", "position"]).take(found["row"])
+    for name in documents.column_names:
+        found = found.append_column(name, documents[name])
+    return found.select(HIGHEST.names).cast(HIGHEST)
+
+
+def _write_highest(work: Storage, name: str, found: pa.Table) -> dict[str, Any]:
+    writer = StreamWriter(work, name, HIGHEST)
+    writer.write(found)
+    return writer.close()
 
 
 def _write_totals(work: Storage, name: str, totals: Totals) -> dict[str, Any]:
@@ -60,20 +96,36 @@ def read_totals(work: Storage, name: str) -> Totals:
 
 
 def survey_part(work: Storage, prefix: str, *, stage: CorpusFilter, part: Part) -> Manifest:
-    """Survey the kept documents of a part: `totals`, and `signals` (one row a kept document) where the stage measured some."""
+    """Survey the kept documents of a part: `totals`, and where the stage gave some `signals` (one row a kept document) and
+    `highest`."""
     stage.set_up()
     totals: Totals = {}
     writer: StreamWriter | None = None
+    highest: pa.Table | None = None
     for table, _ in read_part(work, part):
         found = stage.survey(Batch(table))
         totals = add_totals(totals, found.totals)
+        if found.highest is not None:
+            more = _with_addresses(found.highest, table)
+            highest = highest_of([more] if highest is None else [highest, more])
         if found.signals:
             columns = pa.table({name: pa.array(values, pa.float64()) for name, values in sorted(found.signals.items())})
             writer = writer or StreamWriter(work, f"{prefix}.signals.arrow", columns.schema)
             writer.write(columns)
     entry = _write_totals(work, f"{prefix}.totals.arrow", totals)
     signals = writer.close() if writer else None
-    return {"files": [entry, *([signals] if signals else [])], "totals": entry, "signals": signals}
+    near = _write_highest(work, f"{prefix}.highest.arrow", highest) if highest is not None else None
+    files = [one for one in (entry, signals, near) if one]
+    return {"files": files, "totals": entry, "signals": signals, "highest": near}
+
+
+def join_highest(work: Storage, prefix: str, *, files: list[str]) -> Manifest:
+    """The highest of each key of surveys together."""
+    found = highest_of([])
+    for name in files:
+        found = highest_of([found, *read_batches(work, name)])
+    entry = _write_highest(work, f"{prefix}.highest.arrow", found)
+    return {"files": [entry], "highest": entry}
 
 
 def sum_totals(work: Storage, prefix: str, *, files: list[str]) -> Manifest:
@@ -128,9 +180,15 @@ def judge_part(
     return manifest
 
 
-def find_out(work: Storage, prefix: str, *, stage: CorpusFilter, totals: str | None, left: str | None) -> Manifest:
+def find_out(
+    work: Storage, prefix: str, *, stage: CorpusFilter, totals: str | None, left: str | None, highest: str | None
+) -> Manifest:
     """What the stage learned of the corpus, as a file of JSON: `findings`."""
-    found = stage.findings(read_totals(work, totals) if totals else {}, read_totals(work, left) if left else {})
+    found = stage.findings(
+        read_totals(work, totals) if totals else {},
+        read_totals(work, left) if left else {},
+        highest_of(list(read_batches(work, highest))) if highest else None,
+    )
     name = f"{prefix}.findings.json"
     work.put(name, json.dumps(found, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace"))
     entry = file_entry(work, name)

@@ -56,18 +56,24 @@ class CorpusJudgement:
         judged = self._tasks(survey_tasks.judge_part, work)
         if self.stage.findings_file:
             left = self._summed([manifest["left"]["file"] for _, manifest in judged])
-            arguments = {"stage": self.stage, "totals": self.totals, "left": left}
-            ((_, found),) = self._tasks(survey_tasks.find_out, [([self.totals, left], arguments, None)])
+            near = [manifest["highest"]["file"] for _, manifest in surveyed if manifest["highest"]]
+            highest = self._brought_together(near, survey_tasks.join_highest, "highest")
+            arguments = {"stage": self.stage, "totals": self.totals, "left": left, "highest": highest}
+            ((_, found),) = self._tasks(survey_tasks.find_out, [([self.totals, left, highest], arguments, None)])
             self.findings = found["findings"]["file"]
         return judged
 
     def _summed(self, files: list[str]) -> str | None:
         """The file with the sums of surveys; None where there are none."""
-        summed = False
-        while files and not (summed and len(files) == 1):
+        return self._brought_together(files, survey_tasks.sum_totals, "totals")
+
+    def _brought_together(self, files: list[str], function: Callable[..., Manifest], name: str) -> str | None:
+        """One file out of many by a function that takes some of them at a time, in any grouping; None where there are none."""
+        done = False
+        while files and not (done and len(files) == 1):
             groups = [files[start : start + SUM_FAN_IN] for start in range(0, len(files), SUM_FAN_IN)]
-            done = self._tasks(survey_tasks.sum_totals, [(group, {"files": group}, None) for group in groups])
-            files, summed = [manifest["totals"]["file"] for _, manifest in done], True
+            made = self._tasks(function, [(group, {"files": group}, None) for group in groups])
+            files, done = [manifest[name]["file"] for _, manifest in made], True
         return files[0] if files else None
 
     def _tasks(self, function: Callable[..., Manifest], work: Work) -> list[tuple[str, Manifest]]:

@@ -11,6 +11,7 @@ from gristmill.stages.contamination_index import QUESTION
 from gristmill.stages.contamination_scores import CorpusCounts
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from gristmill.stages.contamination_index import Index
@@ -23,20 +24,27 @@ if TYPE_CHECKING:
 DECIMALS = 6
 
 
-def findings_of(stage: Decontaminate, totals: Mapping[str, np.ndarray], left: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def findings_of(
+    stage: Decontaminate,
+    totals: Mapping[str, np.ndarray],
+    left: Mapping[str, np.ndarray],
+    highest: pa.Table | None = None,
+) -> dict[str, Any]:
     """What `contamination.json` says of a stage.
 
     Args:
         stage: with its settings.
         totals: counts of the corpus as it came to the stage.
         left: of the documents that went on from it, as they went on.
+        highest: with embeddings the passage nearest to each text of an item, by its number.
 
     Returns:
         `benchmarks`: for each how many items it has, how many were long enough to be looked for, found in the corpus as it
         came, in each source, and found in what is left; `items`: those of which the corpus holds anything, with the share of
         the question or answer that the corpus as a whole holds (method embedding: the greatest similarity of a passage, in
         steps of a hundredth from the bound on), what is left, and each source by itself; `clean`: by benchmark
-        the ids of items that were looked for and are not found in what is left; `not_looked_for`: ids of those too short.
+        the ids of items that were looked for and are not found in what is left; `not_looked_for`: ids of those too short; method
+        embedding: `nearest`, for each item the passage of the corpus that is nearest to it, whether it reaches the bound or not.
     """
     scorer = stage.scorer(totals)
     before, after = CorpusCounts.of(totals), CorpusCounts.of(left)
@@ -79,7 +87,7 @@ def findings_of(stage: Decontaminate, totals: Mapping[str, np.ndarray], left: Ma
         for row in np.flatnonzero(share > 0).tolist()
     ]
     way = stage.way
-    return {
+    found_here: dict[str, Any] = {
         "stage": stage.label,
         "method": stage.way_name,
         "action": stage.action,
@@ -91,6 +99,27 @@ def findings_of(stage: Decontaminate, totals: Mapping[str, np.ndarray], left: Ma
         "clean": clean,
         "not_looked_for": {name: ids for name, ids in short.items() if ids},
     }
+    return found_here if highest is None else found_here | {"nearest": nearest_of(scorer.index, highest)}
+
+
+def nearest_of(index: Index | SimilarItems, highest: pa.Table) -> list[dict[str, Any]]:
+    """For each item, in their order, the passage nearest to its question or its answer, of equal ones to the question: benchmark,
+    id, `similarity`, the `document` and its `source`, from which character of it (`start`) to which (`end`)."""
+    rows: dict[int, dict[str, Any]] = {}
+    for row in sorted(highest.to_pylist(), key=lambda one: (-one["value"], one["key"])):
+        rows.setdefault(int(index.text_item[row["key"]]), row)
+    return [
+        {
+            "benchmark": index.items[item].benchmark,
+            "id": index.items[item].id,
+            "similarity": _rounded(row["value"]),
+            "document": row["id"],
+            "source": row["source"],
+            "start": row["start"],
+            "end": row["end"],
+        }
+        for item, row in sorted(rows.items())
+    ]
 
 
 def item_shares(scorer: Scorer | SimilarItems, holding: NDArray[np.int64]) -> Floats:

@@ -18,6 +18,7 @@ from gristmill.stages.embeddings import model_vectors
 from gristmill.stages.file_cache import cached_by_files
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from gristmill.stages.embeddings import Vectors
@@ -95,6 +96,32 @@ class Nearness(NamedTuple):
     similarities: Floats
 
 
+class Closest(NamedTuple):
+    """For each text of an item the most similar passage of a batch, of equal ones the first; shapes (n_texts,)."""
+
+    similarities: Floats
+    """0 where there is none."""
+    rows: Positions
+    """The passage's document."""
+    starts: Positions
+    """Bytes of the batch."""
+    ends: Positions
+
+    @classmethod
+    def of(cls, texts: int) -> Closest:
+        """Nothing seen yet."""
+        return cls(np.zeros(texts), *(np.zeros(texts, dtype=np.int64) for _ in range(3)))
+
+    def see(self, first: int, scores: Floats, passages: Passages) -> None:
+        """Take in the similarities of passages to the texts from `first` on, shape (n_passages, n_of_these_texts)."""
+        at = scores.argmax(axis=0)
+        here = scores[at, np.arange(scores.shape[1])]
+        better = np.flatnonzero(here > self.similarities[first : first + len(here)])
+        self.similarities[first + better] = here[better]
+        for held, column in zip(self[1:], passages, strict=True):
+            held[first + better] = column[at[better]]
+
+
 @dataclass(frozen=True)
 class SimilarItems:
     """The items as embeddings, and what says where documents come near to them.
@@ -135,8 +162,11 @@ class SimilarItems:
         """Steps of each text; all are looked for."""
         return np.full(len(self.text_item), self.steps, dtype=np.int64)
 
-    def near(self, features: TextFeatures, rows: Positions, every: bool = False) -> Nearness:
-        """How near some documents of a batch come to the texts; with `every` passage that reaches the bound."""
+    def near(self, features: TextFeatures, rows: Positions, every: bool = False, closest: Closest | None = None) -> Nearness:
+        """How near some documents of a batch come to the texts; with `every` passage that reaches the bound.
+
+        Where `closest` is given, it sees all passages.
+        """
         greatest = np.zeros(len(features), dtype=np.float64)
         found: list[NDArray[np.float64]] = [np.zeros((0, 5))]
         for passages in self._passages(features, rows):
@@ -151,6 +181,8 @@ class SimilarItems:
                 if not scores.size:
                     continue
                 np.maximum.at(greatest, of_row, scores.max(axis=1))
+                if closest is not None:
+                    closest.see(begin, scores, Passages(of_row, starts, ends))
                 passage, text = np.nonzero(scores >= self.bound)
                 if not len(passage):
                     continue
@@ -177,6 +209,23 @@ class SimilarItems:
         """Which document reaches which step of a text, each pair once."""
         step = np.floor(np.round((near.similarities - self.bound) / STEP, 4)).astype(np.int64)
         return near.passages.rows, near.texts * self.steps + np.minimum(step, self.steps - 1)
+
+    def none_closest(self) -> Closest:
+        """No passage seen yet."""
+        return Closest.of(len(self.text_item))
+
+    def highest(self, closest: Closest, features: TextFeatures) -> pa.Table:
+        """The most similar passage of each text as `Survey.highest` has it, of those that have any."""
+        import pyarrow as pa
+
+        from gristmill.stages.decontaminate_cuts import characters_of
+
+        texts = np.flatnonzero(closest.similarities)
+        spans = list(zip(*(column[texts].tolist() for column in closest[1:]), strict=True))
+        places = {one: characters_of(features, one[0], one[1:]) for one in set(spans)}
+        columns = {"key": texts, "value": closest.similarities[texts], "row": closest.rows[texts]}
+        columns |= {name: np.array([places[one][at] for one in spans], np.int64) for at, name in enumerate(("start", "end"))}
+        return pa.table(columns)
 
     def shares(self, rows: Positions, runs: Positions) -> Shares:
         """The similarities that steps stand for, their lower bound each."""

@@ -14,6 +14,7 @@ from gristmill.stages.filter import Filter
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
     from gristmill.stages.documents import Batch
     from gristmill.stages.editor import Editor
@@ -28,6 +29,10 @@ class Survey:
     has one shape in the whole corpus, or the shorter ones count as filled up with zeros."""
     signals: dict[str, np.ndarray] = field(default_factory=dict)
     """Signals that cost much to compute, float64 of shape (n_documents,): kept, and given back in `batch.given`."""
+    highest: pa.Table | None = None
+    """For some keys where in the batch the highest value is: columns key, row (of the batch), start, end (characters of its
+    text), all int64, and value float64. Of all batches the highest of each key is kept, of equal ones the first by source, file,
+    position and start."""
 
 
 class CorpusFilter(Filter, CorpusStage):
@@ -60,11 +65,14 @@ class CorpusFilter(Filter, CorpusStage):
             totals: the sums of what `survey` gave; empty for an empty corpus.
         """
 
-    def findings(self, totals: Mapping[str, np.ndarray], left: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    def findings(
+        self, totals: Mapping[str, np.ndarray], left: Mapping[str, np.ndarray], highest: pa.Table | None = None
+    ) -> dict[str, Any] | None:
         """What the stage learned of the corpus beside its verdicts, as JSON; only where there is a `findings_file`.
 
         Args:
             totals: the sums of what `survey` gave.
             left: likewise, of the documents that went on from the stage, as they went on.
+            highest: the highest of each key that `survey` gave, with `id` and `source` of the document; None where it gave none.
         """
         return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gristmill.stages.contamination_index import Index, Looks
     from gristmill.stages.contamination_scores import Scorer
-    from gristmill.stages.contamination_similarity import Nearness, SimilarItems
+    from gristmill.stages.contamination_similarity import Closest, Nearness, SimilarItems
     from gristmill.stages.documents import Batch
     from gristmill.stages.editor import Editor
 
@@ -249,7 +249,8 @@ class Decontaminate(CorpusFilter):
     def survey(self, batch: Batch) -> Survey:
         """Count in how many documents of each source each run of tokens is, and in each document how many there are.
 
-        With embeddings: in how many each item is found, by similarity, and the greatest similarity in each document.
+        With embeddings: in how many each item is found, by similarity, the greatest similarity in each document, and the passage
+        nearest to each item.
         """
         import numpy as np
 
@@ -257,22 +258,25 @@ class Decontaminate(CorpusFilter):
 
         similar = self.similar_items()
         if similar is not None:
-            near, greatest = self._nearness(similar, batch)
-            sources = batch.table["source"].to_pylist()
-            return Survey(contamination_totals(sources, *similar.pairs(near), similar.runs), {"contamination": greatest})
+            # of what is left when all is surveyed, the nearest are known
+            closest = None if "contamination" in batch.given else similar.none_closest()
+            near, greatest = self._nearness(similar, batch, closest)
+            totals = contamination_totals(batch.table["source"].to_pylist(), *similar.pairs(near), similar.runs)
+            highest = None if closest is None else similar.highest(closest, batch.features)
+            return Survey(totals, {"contamination": greatest}, highest)
         index = self.index()
         hits = index.find(batch.features, self.rows_to_search(batch))
         rows, runs = pairs_of(hits)
         totals = contamination_totals(batch.table["source"].to_pylist(), rows, runs, len(index.keys))
         return Survey(totals, {"matched_ngrams": np.bincount(hits[:, 0], minlength=len(batch)).astype(np.float64)})
 
-    def _nearness(self, similar: SimilarItems, batch: Batch) -> tuple[Nearness, np.ndarray]:
+    def _nearness(self, similar: SimilarItems, batch: Batch, closest: Closest | None) -> tuple[Nearness, np.ndarray]:
         """How near documents come to items, and the greatest similarity of each; those known to be far are not embedded again."""
         import numpy as np
 
         known, rows = batch.given.get("contamination"), self.rows_to_search(batch)
         if known is None or rows is None:
-            near = similar.near(batch.features, np.arange(len(batch)))
+            near = similar.near(batch.features, np.arange(len(batch)), closest=closest)
             return near, near.greatest
         near = similar.near(batch.features, rows)
         greatest = known.copy()
@@ -345,11 +349,13 @@ class Decontaminate(CorpusFilter):
         """Whether items of whose texts a document, or a corpus, holds these shares are found there; bool of the same shape."""
         return self._rule.failed(shares)
 
-    def findings(self, totals: Mapping[str, np.ndarray], left: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    def findings(
+        self, totals: Mapping[str, np.ndarray], left: Mapping[str, np.ndarray], highest: pa.Table | None = None
+    ) -> dict[str, Any]:
         """What `contamination.json` says of this stage."""
         from gristmill.stages.contamination_findings import findings_of
 
-        return findings_of(self, totals, left)
+        return findings_of(self, totals, left, highest)
 
     def set_up(self) -> None:
         """Read the benchmarks and load the kernels, or the model.

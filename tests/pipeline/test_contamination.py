@@ -111,6 +111,28 @@ def test_with_embeddings_too_the_outcome_is_the_same_however_the_corpus_is_cut(t
     removed = {row["id"] for row in rows(one, "removed")}
     assert removed == (set() if action == "report" else {"books0", "books2"})
     assert "similarity to it is at least 0.999" in (one / "report.html").read_text()
+    # the third item stands there backwards, with the same letters; the last stands nowhere
+    assert told["nearest"] == [
+        {"benchmark": "mill", "id": f"mill/{item}", "similarity": likeness(ITEMS[item], texts[source][int(document[-1])])}
+        | {"document": document, "source": source, "start": 0, "end": len(texts[source][int(document[-1])])}
+        for item, (source, document) in enumerate(
+            [("web", "web0"), ("books", "books0"), ("books", "books2"), nearest_by_hand(ITEMS[3], texts)]
+        )
+    ]
+    assert [one["similarity"] for one in told["nearest"][1:3]] == [1.0, 1.0]
+
+
+def likeness(text: str, other: str) -> float:
+    """Cosine similarity of two texts."""
+    (first, second), _ = by_letters("", [text, other])
+    return round(float(first.astype(float) @ second.astype(float)), 6)
+
+
+def nearest_by_hand(item: str, texts: dict[str, list[str]]) -> tuple[str, str]:
+    """Source and document whose text, taken as one passage, is the most similar."""
+    found = [(likeness(item, text), source, f"{source}{at}") for source, held in texts.items() for at, text in enumerate(held)]
+    _, source, document = max(found)
+    return source, document
 
 
 def by_letters(folder: str, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:

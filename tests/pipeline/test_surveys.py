@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from gristmill.pipeline.recipe import recipe_from_resolved
 from gristmill.pipeline.runs import run
-from gristmill.pipeline.survey_tasks import add_totals
+from gristmill.pipeline.survey_tasks import HIGHEST, add_totals, highest_of
 from gristmill.stages.corpus_filter import CorpusFilter, Survey
 from gristmill.stages.documents import Batch
 from gristmill.stages.filter import Filter, Rule
@@ -86,3 +87,43 @@ def test_sums_hang_on_no_order(surveys, random):
 
     shuffled = random.sample(surveys, len(surveys))
     assert total(surveys) == total(shuffled)
+
+
+def found(*rows: tuple[int, float, str, int, int]) -> pa.Table:
+    """Rows of key, value, file, position and start."""
+    return pa.table(
+        {
+            "key": [row[0] for row in rows],
+            "value": [row[1] for row in rows],
+            "id": [f"{row[2]}{row[3]}" for row in rows],
+            "source": ["web"] * len(rows),
+            "file": [row[2] for row in rows],
+            "position": [row[3] for row in rows],
+            "start": [row[4] for row in rows],
+            "end": [row[4] + 1 for row in rows],
+        },
+        schema=HIGHEST,
+    )
+
+
+def test_of_each_key_the_highest_value_is_kept_and_of_equal_ones_the_first():
+    first = found((7, 0.5, "b", 0, 0), (2, 0.1, "b", 1, 0))
+    second = found((7, 0.5, "a", 9, 4), (7, 0.5, "a", 9, 3), (7, 0.4, "a", 0, 0), (2, 0.2, "c", 1, 0))
+    expected = found((2, 0.2, "c", 1, 0), (7, 0.5, "a", 9, 3))
+    assert highest_of([first, second]) == highest_of([second, first]) == expected
+    assert highest_of([]) == found()
+
+
+ONE = st.tuples(st.integers(0, 3), st.sampled_from([0.1, 0.2, 0.3]), st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 2))
+
+
+@given(st.lists(st.lists(ONE, max_size=6), max_size=5), st.randoms())
+def test_the_highest_do_not_hang_on_how_they_were_brought_together(batches, random):
+    expected = [
+        min((one for batch in batches for one in batch if one[0] == key), key=lambda one: (-one[1], *one[2:]))
+        for key in sorted({one[0] for batch in batches for one in batch})
+    ]
+    tables = [found(*batch) for batch in batches]
+    random.shuffle(tables)
+    half = random.randint(0, len(tables))
+    assert highest_of([highest_of(tables[half:]), highest_of(tables[:half])]) == found(*expected)
