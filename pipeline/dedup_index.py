@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gristmill.pipeline.errors import UserError
 from gristmill.pipeline.exchange import range_count
+from gristmill.pipeline.publish import FOLDERS
 from gristmill.pipeline.storage import Storage
 from gristmill.stages.documents import Batch
 from gristmill.stages.indexed import Indexed
@@ -206,12 +208,20 @@ def entries_of(segment: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield from segment.get("more", {}).values()
 
 
-def check_indexes(stages: Iterable[Stage], run: str, *, in_place: bool = False) -> None:
+def check_indexes(stages: Iterable[Stage], run: str, *, in_place: bool = False, folder: Storage, work: Storage) -> None:
     """See that each stage of a run can read and write its indexes, before anything is done.
 
+    Args:
+        stages: of the run.
+        run: its name.
+        in_place: as for `open_index`.
+        folder: where it publishes.
+        work: where its finished steps are.
+
     Raises:
-        UserError: as for `indexes_of`; or two stages would write one index.
+        UserError: as for `indexes_of`; or two stages would write one index, or one is where the run writes and deletes files.
     """
+    own = [_place(folder, name) for name in FOLDERS] + [_place(work)]
     written: dict[str, str] = {}
     for stage in stages:
         if not isinstance(stage, Indexed):
@@ -219,10 +229,21 @@ def check_indexes(stages: Iterable[Stage], run: str, *, in_place: bool = False) 
         _, extended = indexes_of(stage, run, in_place=in_place)
         if extended is None:
             continue
-        place = extended.storage.path()
+        place = _place(extended.storage)
+        if _place(folder).startswith(place) or place.startswith(tuple(own)):
+            raise UserError(
+                f"{stage.index}: is among the run's own files, which it replaces and `gristmill clean` deletes ({folder.url}); "
+                f"choose a folder for {stage.label}.index that outlives the run"
+            )
         if place in written:
             raise UserError(f"{stage.index}: written by two stages, {written[place]} and {stage.label}; give each one of its own")
         written[place] = stage.label
+
+
+def _place(storage: Storage, name: str = "") -> str:
+    """Where a folder is, however it is spelled, with a slash at its end: what lies in it begins so."""
+    path = storage.path(name)
+    return f"{os.path.realpath(path) if storage.local else path}/"
 
 
 def _other(path: str, name: str, there: Any, mine: Any) -> str:

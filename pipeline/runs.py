@@ -175,7 +175,7 @@ def carry_out(job: Job) -> RunResult:
     # here first: kernels are compiled once, and the workers find them in the cache; the extractor's child is a worker's affair
     try_stages([stage for stage in every_stage(recipe) if stage.needs != "html"])
     check_sources(recipe)
-    check_indexes(every_stage(recipe), job.options.run, in_place=job.options.in_place)
+    check_indexes(every_stage(recipe), job.options.run, in_place=job.options.in_place, folder=folder, work=kept)
     of_stages = doubts_of_stages(recipe)
     with taken(folder), Progress(quiet=job.quiet) as progress, _cluster(job.workers) as place:
         forgotten = Forgotten.of(folder)

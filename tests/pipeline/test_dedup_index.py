@@ -189,3 +189,14 @@ def test_urls_of_earlier_runs_are_known_however_they_are_spelled(tmp_path):
     assert {one: fate[0] for one, fate in found.items()} == {"a1": "kept", "a2": "kept", "a3": "a1", "b1": "a2", "b2": "kept"}
     with pytest.raises(UserError, match="keep: newest with an index"):
         crawl("b", b, "c", {"against": index})
+
+
+@pytest.mark.parametrize("place", ["out/work/index", "out/index", "out/documents/index", "out", ""])
+def test_an_index_is_not_written_where_the_run_replaces_files(tmp_path, place):
+    a = documents(1, 5, "a")
+    with pytest.raises(UserError, match="outlives the run"):
+        carry_out(tmp_path, {"a": a}, "all/out", {"exact": {"keep": "earliest", "index": str(tmp_path / "all" / place)}})
+    assert not (tmp_path / "all").exists()
+    # beside its own folders it may stand
+    carry_out(tmp_path, {"a": a}, "all/out", {"exact": {"keep": "earliest", "index": str(tmp_path / "all" / "out" / "mine")}})
+    assert (tmp_path / "all" / "out" / "mine" / "index.json").exists()
