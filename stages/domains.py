@@ -31,7 +31,7 @@ class Domains(Filter):
     """fastText model file with the labels."""
 
     key: str = "topic"
-    """Key under which the label stands in `meta`."""
+    """Key under which the label stands in `meta`; empty stores none."""
 
     keep: tuple[str, ...] | None = None
     """Labels that stay; all of them unless given."""
@@ -62,6 +62,8 @@ class Domains(Filter):
         """Put label and probability into `meta`."""
         from gristmill.stages.meta import with_meta
 
+        if not self.key:
+            return batch
         labels, scores = self._asked(batch)
         annotated = batch.with_table(with_meta(batch.table, {self.key: labels, f"{self.key}_score": scores.tolist()}))
         _labelled[annotated] = _labelled[batch]

@@ -130,6 +130,10 @@ def model_file(model: str) -> str:
 
     if model in {name for known in list_models() for name in known.names}:
         return str(locate(model))
+    if Path(model).is_dir():
+        raise StageUnavailable(
+            f"{model}: is a folder; give the path of a fastText model, a file such as {model.rstrip('/')}/model.bin"
+        )
     if not Path(model).is_file():
         names = ", ".join(known.name for known in list_models())
         raise StageUnavailable(f"{model}: no such file; give the path of a fastText model, or the name of one: {names}")

@@ -53,6 +53,8 @@ def test_a_model_without_the_label_or_no_model_stops_the_run(model, tmp_path):
     for path in (tmp_path / "text.bin", tmp_path / "none.bin"):
         with pytest.raises(StageUnavailable, match=path.name):
             QualityClassifier(model=str(path)).set_up()
+    with pytest.raises(StageUnavailable, match="is a folder; give the path of a fastText model"):
+        QualityClassifier(model=str(tmp_path)).set_up()
 
 
 def test_domains_stand_in_meta_and_can_be_chosen(model):
@@ -67,6 +69,12 @@ def test_domains_stand_in_meta_and_can_be_chosen(model):
     assert stage.details(held, verdict.rules[0], np.array([1])) == ["negative"]
     with pytest.raises(StageUnavailable, match="has no label 'sports'"):
         Domains(model=model, keep=("sports",)).set_up()
+
+
+def test_an_empty_key_stores_no_label_and_no_score(model):
+    for stage in (Domains(model=model, key=""), QualityClassifier(model=model, key="")):
+        held = batch(['{"a": 1}', None, None, None, None])
+        assert stage.annotate(held).table["meta"].to_pylist() == ['{"a": 1}', None, None, None, None]
 
 
 def test_keys_of_meta_are_replaced_and_taken_away():
