@@ -137,10 +137,10 @@ class _Windows:
 
     def add(self, low: np.ndarray, high: np.ndarray, *places: np.ndarray) -> None:
         """Take windows in the order of their places: pack row, unit of the document, first and last byte of it."""
+        if self._count + len(low) > CHUNK_WINDOWS:  # before, not after: else a chunk could be twice as large
+            self.flush()
         self._held.append((low, high, *places))
         self._count += len(low)
-        if self._count >= CHUNK_WINDOWS:
-            self.flush()
 
     def flush(self) -> None:
         """Write a chunk."""
