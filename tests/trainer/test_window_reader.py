@@ -2,12 +2,14 @@
 
 import mmap
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from gristmill.tokenizers.manifest import SourceEntry
 from gristmill.tokenizers.mixture_plan import SelectedStream
-from gristmill.tokenizers.shards import open_shards
+from gristmill.tokenizers.shards import TokenStream, open_shards
 from gristmill.trainer.plan import Plan
 from gristmill.trainer.window_reader import PADDING, WindowReader
 
@@ -137,3 +139,20 @@ def test_pages_are_asked_for_where_shards_are_mapped_files(shards, packing, monk
     assert {option for option, _, _ in asked} == {mmap.MADV_WILLNEED}
     assert len(asked) >= sum(plan.available)
     assert all(length > 0 for _, _, length in asked)
+
+
+def test_tokens_beyond_the_reach_of_32_bits_are_read_where_they_are(tmp_path):
+    far, length = 2**32, 1024
+    with (tmp_path / "far.bin").open("wb") as file:
+        file.truncate(2 * (far + 3000))  # takes no room: nothing is written but the three tokens below
+        file.seek(2 * (far - 1))
+        file.write(np.array([7, 8, 9], dtype="<u2").tobytes())
+    tokens = np.memmap(tmp_path / "far.bin", dtype="<u2", mode="r")
+    ends = np.array([far, far + 5, far + 3000], dtype=np.uint64)
+    stream = TokenStream(SourceEntry.model_construct(name="web"), [tokens], tokens.dtype, [ends])
+    shards = SimpleNamespace(folder=tmp_path, content="0", streams={"web": stream})
+    plan = Plan.of(shards, {"web": 1.0}, seq_len=length, windows=1)
+    assert plan.available == (2**22 + 2,)  # of 1,024 tokens, and one token after them
+    reader, source, window = WindowReader([stream], plan), np.zeros(1, dtype=np.int32), np.array([2**22])
+    assert reader.rows(source, window)[0, :3].tolist() == [8, 9, 0]
+    assert reader.documents(source, window)[0, :7].tolist() == [0, 0, 0, 0, 0, 1, 1]
