@@ -50,7 +50,7 @@ def test_the_model_hangs_on_the_documents_not_on_their_files(tmp_path, capsys):
     ("given", "message"),
     [
         (["--on", "none.jsonl"], "nothing is there"),
-        (["--on", "REFERENCE", "--sample-bytes", "3"], "no document with text fits"),
+        (["--on", "REFERENCE", "--sample-bytes", "3"], "holds no document with text"),
         (["--on", "REFERENCE", "--sample-bytes", "much"], "should be a size"),
         (["--on", "REFERENCE", "--order", "12"], "1 to 8"),
         (["--on", "REFERENCE", "--min-count", "0"], "1 or more"),
