@@ -208,6 +208,8 @@ def test_the_command_runs_under_torchrun_and_one_process_speaks(corpus, tmp_path
 def test_a_mistake_under_torchrun_is_said_once_and_leaves_nothing(corpus, tmp_path):
     done = under_torchrun("--set", f"data={corpus}", *SMALL, "parallel.tensor=3", "--output", str(tmp_path / "run"))
     assert done.returncode != 0
+    assert "exitcode: 2" in done.stderr  # what torchrun says of the one that ended first
+    assert "SIGABRT" not in done.stderr
     assert done.stdout == ""
     assert done.stderr.count("parallel.tensor is 3, and the number of processes is 2") == 1
     assert "gristmill/trainer" not in done.stderr  # no traceback of ours
