@@ -143,7 +143,7 @@ def export_shards(
     if (masked := sum(source.masked for source in shards.manifest.sources)) and to not in MASKED and not drop_mask:
         raise ShardError(
             f"{folder}: {masked:,} tokens are masked, and {to} has no place for that: they would be learned; "
-            f"export to {', '.join(sorted(MASKED))}, or drop the mask (drop_mask)"
+            f"export to {', '.join(sorted(MASKED))}, or export without the mask (--drop-mask)"
         )
     target = Path(output)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
