@@ -27,22 +27,34 @@ sources:
   a: {read: {format: jsonl, id: column, paths: [a.jsonl]}}
   b: {read: {format: jsonl, id: column, paths: [b.jsonl]}}
 stages:
-  - "frail_stage:Frail": {}
+  - "frail_stage:STAGE": {}
 guardrails: {enabled: false}
 """
 
 FRAIL_STAGE = '''
-"""A near-duplicate stage; each process that knows it ends at the end of the first task of the kind that DIE_IN names."""
+"""Stages that see the corpus; each process that knows them ends at the end of the first task of the kind that DIE_IN names."""
 
 import functools
 import os
+from importlib import import_module
 
-from gristmill.pipeline import dedup_tasks
+from gristmill.stages.lines import Lines
 from gristmill.stages.minhash import MinHash
+from gristmill.stages.substring import Substring
 
 
-class Frail(MinHash):
+class FrailMinHash(MinHash):
     """MinHash."""
+
+
+class FrailLines(Lines):
+    """Lines."""
+
+
+class FrailSubstring(Substring):
+    """Substring, of a line and more."""
+
+    min_length: int = 13
 
 
 def frail(step):
@@ -58,9 +70,21 @@ def frail(step):
     return carry_out
 
 
-if name := os.environ.get("DIE_IN"):
-    setattr(dedup_tasks, name, frail(getattr(dedup_tasks, name)))
+if place := os.environ.get("DIE_IN"):
+    module, _, name = place.partition(".")
+    tasks = import_module(f"gristmill.pipeline.{module}")
+    setattr(tasks, name, frail(getattr(tasks, name)))
 '''
+
+FRAIL_STEPS = {
+    "dedup_tasks.emit": "FrailMinHash",
+    "dedup_tasks.resolve": "FrailMinHash",
+    "dedup_tasks.remove": "FrailMinHash",
+    "corpus_edit_tasks.resolve_units": "FrailLines",
+    "corpus_edit_tasks.cut_units": "FrailLines",
+    "window_cut_tasks.resolve_windows": "FrailSubstring",
+}
+"""Task -> stage of FRAIL_STAGE that has it."""
 
 
 def write_corpus(folder: Path) -> None:
@@ -139,23 +163,24 @@ def test_clusters_found_out_of_core_are_the_same_on_real_text(shared_data, tmp_p
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder with a corpus, a recipe, a stage of the user's own, and the run of all that in one process."""
+    """A folder with a corpus, and for each of the user's own stages a recipe and its run in one process."""
     folder = tmp_path_factory.mktemp("place")
     write_corpus(folder)
-    (folder / "recipe.yaml").write_text(RECIPE)
     (folder / "frail_stage.py").write_text(FRAIL_STAGE)
-    done = run_here(folder, "whole", "0")
-    assert done.returncode == 0, done.stderr
+    for stage in set(FRAIL_STEPS.values()):
+        (folder / f"{stage}.yaml").write_text(RECIPE.replace("STAGE", stage))
+        done = run_here(folder, stage, f"whole-{stage}", "0")
+        assert done.returncode == 0, done.stderr
     return folder
 
 
-@pytest.mark.parametrize("step", ["emit", "resolve", "remove"])
+@pytest.mark.parametrize("step", FRAIL_STEPS)
 def test_a_worker_that_is_killed_costs_its_task_and_nothing_else(place, step):
-    died, output = place / f"died-{step}", place / f"frail-{step}"
-    done = run_here(place, output.name, "2", DIE_IN=step, DIED=str(died))
+    stage, died, output = FRAIL_STEPS[step], place / f"died-{step}", place / f"frail-{step}"
+    done = run_here(place, stage, output.name, "2", DIE_IN=step, DIED=str(died))
     assert done.returncode == 0, done.stderr
     assert died.exists()
-    assert hashes(output) == hashes(place / "whole")
+    assert hashes(output) == hashes(place / f"whole-{stage}")
     attempts: dict[str, set[str]] = {}
     for file in (output / "work" / "data").glob("*/*"):
         key, _, attempt = file.name.partition(".")[0].rpartition("-")
@@ -165,8 +190,8 @@ def test_a_worker_that_is_killed_costs_its_task_and_nothing_else(place, step):
     assert sorted(len(one) for one in attempts.values())[-2:] == [1, 2]
 
 
-def run_here(folder: Path, output: str, workers: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run_here(folder: Path, stage: str, output: str, workers: str, **more: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [str(Path(sys.executable).with_name("gristmill")), "run", "recipe.yaml", "--output", output, "--workers", workers]
+    command = [str(Path(sys.executable).with_name("gristmill")), "run", f"{stage}.yaml", "--output", output, "--workers", workers]
     environment = os.environ | {"PYTHONPATH": path} | more
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False)
