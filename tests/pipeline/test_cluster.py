@@ -101,12 +101,13 @@ class Place:
         return {**os.environ, "PYTHONPATH": os.pathsep.join([str(self.folder), *([before] if before else [])])}
 
     def start(self, command: list[str], **options) -> subprocess.Popen[str]:
-        # a process group of its own, as a shell makes it
+        # a process group of its own that Ctrl-C reaches, as a shell makes it; a suite that runs in the background has it ignored
         return subprocess.Popen(
             command,
             cwd=self.folder,
             env=self.environment,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
