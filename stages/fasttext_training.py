@@ -226,6 +226,20 @@ def descend_plainly(
             np.add.at(inputs, list(rows[text]), gradient)
 
 
+def first_rows(n_rows: int, dimensions: int, seed: int) -> NDArray[np.float32]:
+    """What the rows of words and their parts begin with: numbers from -1 / dimensions to 1 / dimensions, as in fastText.
+
+    Returns:
+        Shape (n_rows, dimensions), float32.
+    """
+    rows = np.random.Generator(np.random.PCG64(seed)).random((n_rows, dimensions), dtype=np.float32)
+    # in place: with two million rows of 100 numbers each copy has 800 MB
+    rows *= np.float32(2)
+    rows -= np.float32(1)
+    rows /= np.float32(dimensions)
+    return rows
+
+
 def train(texts: Iterable[str], labels: Sequence[str], settings: Hyperparameters) -> LinearModel:
     """Learn to tell the labels of texts.
 
@@ -257,11 +271,7 @@ def train(texts: Iterable[str], labels: Sequence[str], settings: Hyperparameters
     ends = np.cumsum([0, *map(len, number)]).astype(np.int64)
     names = sorted(of_labels, key=lambda label: (-of_labels[label], label))
     n_rows, width = len(kept) + settings.rows_of_ngrams, settings.dimensions
-    inputs = np.random.Generator(np.random.PCG64(settings.seed)).random((n_rows, width), dtype=np.float32)
-    # in place: with two million buckets of 100 numbers each copy has 800 MB
-    inputs *= np.float32(2)
-    inputs -= np.float32(1)
-    inputs /= np.float32(width)
+    inputs = first_rows(n_rows, width, settings.seed)
     outputs = np.zeros((len(names), width), dtype=np.float32)
     _descend(
         np.concatenate(pieces),

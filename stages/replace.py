@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Replace(Editor):
     r"""Cut or replace what a regular expression finds, e.g. `https?://\S+`. A document of which nothing is left goes.
 
-    The expression is one of Python's, and searched by Python: a plain one takes 30 to 100 MB/s, one that tries many ways for each
-    place (`(a+)+b`) may take forever.
+    The expression is one of Python's, and searched by Python: those that begin with fixed letters take 100 to 350 MB/s,
+    others 20 to 60. One that tries many ways at each place takes forever on some text: `(a+)+b`, and `\S*x` on a text
+    without spaces, which `(?<!\S)\S*?x` reads once.
     """
 
     kind: ClassVar[str] = "replace"

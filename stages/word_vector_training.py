@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from gristmill.stages.fasttext_training import first_rows
 from gristmill.stages.hashing import mix64, mix64_plainly
 from gristmill.stages.numba_cache import njit
 from gristmill.stages.text_kernels import int64
@@ -333,11 +334,7 @@ def train_vectors(texts: Iterable[str], settings: VectorSettings) -> VectorModel
     tokens = sum(vocabulary.counts)
     del vocabulary
     n_rows, size = len(words) + settings.rows_of_parts, settings.dimensions
-    inputs = np.random.Generator(np.random.PCG64(settings.seed)).random((n_rows, size), dtype=np.float32)
-    # in place, as in `fasttext_training`
-    inputs *= np.float32(2)
-    inputs -= np.float32(1)
-    inputs /= np.float32(size)
+    inputs = first_rows(n_rows, size, settings.seed)
     outputs = np.zeros((len(words), size), dtype=np.float32)
     rows, row_ends = rows_of_vocabulary(words, settings)
     _descend(

@@ -15,6 +15,7 @@ from gristmill.stages.fineweb import FineWeb
 from gristmill.stages.gopher_repetition import GopherRepetition
 from gristmill.stages.paragraphs import Paragraphs
 from gristmill.stages.redpajama_v2 import RedPajamaV2
+from gristmill.stages.replace import Replace
 
 
 def steps(name: str) -> list[object]:
@@ -142,3 +143,21 @@ def test_refinedweb_lite_is_a_part_of_refinedweb():
     assert [label for label in labels if label in {stage.label for stage in steps("refinedweb-lite")}] == [
         stage.label for stage in steps("refinedweb-lite") if stage.label != "exact"
     ]
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if any(isinstance(stage, Replace) for stage in steps(name))])
+def test_a_text_without_spaces_is_read_once_by_what_a_recipe_replaces(name):
+    """As of Chinese or base64: an expression that tries it anew from each character takes an hour, and the suite's patience."""
+    text = "\u5b57" * 1_000_000
+    for stage in steps(name):
+        if isinstance(stage, Replace) and stage.label != "long_words":
+            edited = stage.edit(Batch(pa.table({"text": pa.array([text], pa.large_string())})))
+            assert edited.table["text"][0].as_py() == text
+            assert edited.cuts.num_rows == 0
+
+
+def test_what_roots_calls_an_address_is_the_whole_word():
+    (addresses,) = [stage for stage in steps("roots_oscar") if stage.label == "addresses"]
+    text = "see(www.a.org) and b.com/c, then <a\nhref=d> //e f"
+    edited = addresses.edit(Batch(pa.table({"text": pa.array([text], pa.large_string())})))
+    assert edited.table["text"][0].as_py() == " and  then <a\n  f"
